@@ -14,10 +14,10 @@ demos := --locked --package peerd --package peerd-testkit
 .DEFAULT_GOAL := help
 .PHONY: help demo picture demo-cluster run soak test test-rust test-python test-demo check fix sim bench bench-parts fuzz fuzz-keep
 
-help: ## this list
+help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: ## two users chat through a peerd and a nats-server of their own, in this terminal
+demo: ## let two users chat in this terminal, through a peerd and a nats-server of their own
 	@cargo build $(demos) --bin peerd --example demo
 	@$(with_nats) "$(CARGO_TARGET_DIR)/debug/examples/demo"
 
@@ -25,46 +25,56 @@ picture: ## draw docs/demo.svg, the picture of the README, from a run of the dem
 	@cargo build $(demos) --bin peerd --example demo
 	@$(with_nats) docs/draw-demo docs/demo.svg "$(CARGO_TARGET_DIR)/debug/examples/demo"
 
-test-demo: ## the demo, and that the picture is of it
+test-demo: ## run the demo, and compare it with its picture
 	@cargo build $(demos) --bin peerd --example demo
 	@$(with_nats) docs/draw-demo --check docs/demo.svg "$(CARGO_TARGET_DIR)/debug/examples/demo"
 
-demo-cluster: ## three nats-servers and three peerds, killed one after another under load
+demo-cluster: ## kill three nats-servers and three peerds one after another, under load
 	@cargo build $(demos) --bin peerd --example demo_cluster
 	@$(with_nats) "$(CARGO_TARGET_DIR)/debug/examples/demo_cluster"
 
 MINUTES ?= 60
 SOAK_FLAGS ?=
 
-soak: ## MINUTES=60 of mixed load with faults on three peerds; nothing lost, and no line rises
+soak: ## run mixed load with faults on three peerds for MINUTES=60; fails if anything is lost or resource usage rises
 	@cargo build --locked --release --bin peerd --example soak
 	@$(with_nats) cargo run --quiet --locked --release --example soak -- \
 		--minutes $(MINUTES) --out "$(CARGO_TARGET_DIR)/soak" $(SOAK_FLAGS)
 
-run: ## start nats-server and peerd on free ports, leave them running until Ctrl-C
+run: ## start a nats-server and a peerd on free ports, and leave them running until Ctrl-C
 	@cargo build $(demos) --bin peerd --example run
 	@$(with_nats) "$(CARGO_TARGET_DIR)/debug/examples/run"
 
-test: test-rust test-python test-demo ## all tests, each against a nats-server of its own, and the demo
+test: test-rust test-python test-demo ## run all tests, each against a nats-server of its own, and the demo
 
-test-rust: ## the Rust tests
-	$(with_nats) cargo test --locked --workspace
+# Most tests wait for servers and for time-outs, so two run at a time for each core. The simulation
+# computes: it runs beside them, with the processor time that they leave.
+simulation_log := $(CARGO_TARGET_DIR)/simulation.log
 
-test-python: $(venv)/ready $(tutorial)/ready $(typescript)/ready ## the contract and its pages, from outside
+test-rust: ## run the Rust tests
+	cargo test --locked --workspace --no-run
+	@nice -n 19 cargo test --locked --workspace --test model --test simulation \
+		>"$(simulation_log)" 2>&1 & simulation=$$!; \
+	$(with_nats) RUST_TEST_THREADS="$$((2 * $$(getconf _NPROCESSORS_ONLN)))" \
+		cargo test --locked --workspace --exclude peerd-simulation; others=$$?; \
+	wait $$simulation; simulated=$$?; cat "$(simulation_log)"; \
+	[ $$others = 0 ] && [ $$simulated = 0 ]
+
+test-python: $(venv)/ready $(tutorial)/ready $(typescript)/ready ## run the Python tests: contract, reference, tutorial, conformance
 	cargo build --locked --bin peerd
 	$(with_nats) PEERD="$(CARGO_TARGET_DIR)/debug/peerd" $(venv)/bin/pytest tests/python
 
-sim: ## several instances over simulated NATS: make sim SEEDS=10000, or SEED=57 for one with its trace
+sim: ## simulate several instances over NATS: SEEDS=10000 runs, or SEED=57 for one run with its trace
 	@$(if $(SEED),SIM_SEED=$(SEED),SIM_SEEDS=$(SEEDS)) cargo test --quiet --locked --profile sim \
 		--package peerd-simulation --test simulation -- --exact --nocapture seeds_hold_the_rules
 
-fuzz: ## fuzz the decoders: TARGET=bodies SECONDS=600; without TARGET each in turn. Needs a C++ compiler
+fuzz: ## fuzz the decoders: TARGET=bodies SECONDS=600; without TARGET, each in turn. Needs a C++ compiler
 	@fuzz/run fuzz "$(or $(SECONDS),60)" $(TARGET)
 
-fuzz-keep: ## keep what `make fuzz` found in fuzz/corpus, without what adds nothing
+fuzz-keep: ## add the inputs that `make fuzz` found to fuzz/corpus, and drop those that add no coverage
 	@fuzz/run keep $(TARGET)
 
-check: ## format, lints, documentation, links, listings, tables, the image's build; writes nothing into the tree
+check: ## check format, lints, documentation, links, listings, tables, the image's build; writes nothing into the tree
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -77,15 +87,15 @@ check: ## format, lints, documentation, links, listings, tables, the image's bui
 	docs/conformance
 	CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" deploy/docker/check
 
-bench: ## measure what docs/performance.md says; ROWS=throughput,latency: some of it; QUICK=1: only look
+bench: ## measure the figures of docs/performance.md; ROWS=throughput,latency: some rows; QUICK=1: short, writes nothing
 	@cargo build --locked --release --bin peerd --example performance
 	@$(with_nats) cargo run --quiet --locked --release --example performance -- \
 		$(if $(ROWS),--rows $(ROWS)) $(if $(QUICK),--quick)
 
-bench-parts: ## what decisions, encodings and paging cost by themselves
+bench-parts: ## measure decisions, encodings and paging by themselves
 	cargo bench --locked --bench parts
 
-fix: ## mend what the formatter and clippy can mend by themselves
+fix: ## apply the fixes of the formatter and clippy
 	cargo clippy --locked --workspace --all-targets --fix --allow-dirty --allow-staged
 	cargo fmt --all
 	cargo fmt --manifest-path fuzz/Cargo.toml

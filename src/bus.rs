@@ -32,7 +32,7 @@ pub struct Incoming {
     pub reply_to: Option<ByteString>,
     /// The `Content-Type` header.
     pub content_type: Option<Cow<'static, str>>,
-    /// What is wrong with the header block, if it is malformed.
+    /// The problem of the header block, if it is malformed.
     pub malformed: Option<Malformed>,
     /// The status code in the header block's first line. A message with a status comes from the
     /// server, not from a caller.

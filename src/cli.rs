@@ -59,13 +59,13 @@ environment (PEERD__SECTION__KEY, as in PEERD__NATS__SERVERS=nats://host:4222), 
 --credentials.
 
 Exit codes: 0 done; 1 refused or failed; 64 a person must change the configuration, or NATS; 69 \
-NATS could not be used, which may pass: try again.";
+NATS could not be used, perhaps only for now: try again.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon until SIGTERM or SIGINT; a second signal exits at once.
     Serve,
-    /// Print the configuration that would be used, without secrets, or everything wrong with it.
+    /// Print the resulting configuration without secrets, or all problems with it.
     CheckConfig,
     /// Call a method as a user and print the reply as JSON.
     ///
@@ -74,7 +74,7 @@ enum Command {
     Call {
         /// The userID; peerd does not verify it, NATS permissions control its use.
         user: String,
-        /// The method's name, `send_peer_message`.
+        /// The method's name, for example `send_peer_message`.
         method: String,
         /// The body; an empty object if left out.
         #[arg(default_value = "{}")]
@@ -98,14 +98,14 @@ enum Command {
         #[command(flatten)]
         arguments: peerd_bench::responder::Arguments,
     },
-    /// Print members, partition owners and stream states; exit 0 when all is well.
+    /// Print members, partition owners, stream states and problems; exit code 0 if there are none.
     #[command(after_help = status::HELP)]
     Status {
         /// One JSON object, for programs.
         #[arg(long)]
         json: bool,
     },
-    /// Recount users' counts from the log; exit 0 when nothing differs.
+    /// Recount users' counts from the log; exit code 0 if nothing differs.
     #[command(after_help = audit::HELP)]
     Audit {
         /// One user; all users if left out.
@@ -114,13 +114,13 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Compare what clients recorded with what is stored; exit 0 when nothing is wrong.
+    /// Compare the records of clients with the stored messages; exit code 0 if nothing is wrong.
     #[command(after_help = verify::HELP)]
     Verify {
         /// The notes of the clients, one file each.
         #[arg(required = true)]
         notes: Vec<PathBuf>,
-        /// By how many milliseconds the clocks of two clients may differ.
+        /// The number of milliseconds by which the clocks of two clients may differ.
         #[arg(long, value_name = "MS", default_value_t = 0)]
         clock_slack_ms: u64,
         /// One JSON object, for programs.
@@ -138,7 +138,7 @@ enum Command {
 /// The sources of the configuration. They may be given before or after the command.
 #[derive(Debug, clap::Args)]
 struct Source {
-    /// A configuration file (TOML), on top of config/peerd.toml.
+    /// A configuration file (TOML); its values replace those of config/peerd.toml.
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Addresses of NATS, separated by commas, instead of the configured ones.

@@ -92,11 +92,19 @@ pub enum Fault {
     ExpiredFollowed,
     /// Subscriptions are kept in memory and not stored.
     LostSubscription,
+    /// Pinned messages are kept in memory and not stored.
+    LostPins,
+    /// The user who does not keep the pins of a conversation does not look for them.
+    PinUnnamed,
+    /// A blocked user may pin messages.
+    BlockedPins,
+    /// Events about pins name the other user as the one who pinned.
+    WrongPinner,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 46] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -139,6 +147,10 @@ impl Fault {
         Self::FollowerNotShown,
         Self::ExpiredFollowed,
         Self::LostSubscription,
+        Self::LostPins,
+        Self::PinUnnamed,
+        Self::BlockedPins,
+        Self::WrongPinner,
     ];
 }
 

@@ -35,7 +35,7 @@ struct State {
     generation: u64,
 }
 
-/// Where a packed state has its parts.
+/// The positions of the parts of a packed state.
 const CONNECTED: u64 = 1;
 const GENERATION: u64 = 2;
 

@@ -46,7 +46,7 @@
 //! | task | number | ends |
 //! | --- | --- | --- |
 //! | call, or request of another instance | one each, at most `calls_under_way` of either kind. None for a send between two users in memory and for a forwarded call, one for a relayed call | with its reply; a login with its replay |
-//! | after a call | push hand-off, storing a last-seen time, resolving an outcome, having a sender's owner follow the log (up to 4,096) | by itself; the stop waits for it |
+//! | after a call | push hand-off, storing a last-seen time, resolving an outcome, asking a sender's owner to follow the log (up to 4,096) | by itself; the stop waits for it |
 //! | reading a history ahead | up to 16 | by itself; the stop waits for it |
 //! | audit | one, unless `audit.reads_per_second` is 0 | when the stop begins |
 //! | ageing | one, if messages age | when the stop begins |
@@ -61,11 +61,11 @@
 //! | service discovery | one | with the signal to stop |
 //! | keeper | one | at the end of the stop |
 //! | async-nats | one, for the store's connection | with the connection |
-//! | data plane | one: reads, handles what it reads, writes, reconnects | with the last handle of the connection |
+//! | data plane | one: reads and handles messages, writes, reconnects | with the last handle of the connection |
 //!
 //! A call is taken only while the outgoing queue has room for everything that the calls in progress
-//! may send ([0007](../docs/decisions/0007-one-queue-for-what-goes-out.md),
-//! [0017](../docs/decisions/0017-what-comes-in-is-taken-or-refused-at-once.md)).
+//! may send ([0007](../docs/decisions/0007-one-queue-for-outgoing-messages.md),
+//! [0017](../docs/decisions/0017-calls-are-taken-or-refused-at-once.md)).
 
 pub mod commands;
 pub mod connect;
@@ -98,6 +98,7 @@ mod parts;
 mod patience;
 mod pending;
 mod permits;
+mod pins;
 mod presence;
 mod publisher;
 mod pushes;

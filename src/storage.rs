@@ -30,9 +30,10 @@ use peerd_core::amendment::{AmendedPages, AmendmentPage};
 use peerd_core::blocklist::BlockNumber;
 use peerd_core::conversation::Settings;
 use peerd_core::deletions::{Bitmap, PageId};
-use peerd_core::id::{Partition, UserId};
+use peerd_core::id::{OrderKey, Partition, UserId};
 use peerd_core::subscriptions::Subscriptions;
 use peerd_core::user::Account;
+use peerd_protocol::content::NUMBER_MAX;
 use peerd_protocol::subject::{Subjects, Token, is_sentinel};
 
 /// A kind of stored record.
@@ -201,14 +202,20 @@ impl Entry {
     /// The substitute for an entry that cannot be read, until the next change replaces it. It is on
     /// the safe side: no session, nothing read or deleted, every user that may be blocked is
     /// blocked, and every page of messages may have amendments, so that removed messages stay
-    /// removed.
+    /// removed. Every message may be pinned, as far as the other user's entry says so.
     #[must_use]
     pub fn instead(key: Key) -> Self {
         match key {
             Key::Account => Self::Account(Account::default()),
             Key::Conversation(other) => {
                 let (amended_received, amended_sent) = (AmendedPages::all(), AmendedPages::all());
-                let unknown = Settings { amended_received, amended_sent, ..Settings::default() };
+                let pinned_up_to = OrderKey(NUMBER_MAX);
+                let unknown = Settings {
+                    amended_received,
+                    amended_sent,
+                    pinned_up_to,
+                    ..Settings::default()
+                };
                 Self::Conversation(other, Box::new(unknown))
             }
             Key::Block(other) => Self::Block(other, Some(BlockNumber::UNKNOWN)),

@@ -47,7 +47,7 @@ pub struct Record {
     pub payload: Bytes,
 }
 
-/// Where a read begins.
+/// The position at which a read begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// At a stream sequence, or at the next existing one.

@@ -3,6 +3,7 @@
 pub(crate) mod amend;
 pub mod owner_request;
 pub mod packed;
+pub(crate) mod pin;
 pub mod probe;
 
 #[cfg(test)]

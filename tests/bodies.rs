@@ -20,7 +20,8 @@ use peerd_core::conversation::{ConversationEvent, ConversationView, Notification
 use peerd_core::event::{BlacklistAction, DeleteType, Event, Revision, Totals};
 use peerd_core::id::{LocalMessageId, MessageId, OrderKey, Partition, UserId};
 use peerd_core::marks::{ConversationMark, ConversationMarks};
-use peerd_core::message::{Annotations, Message, ReceiptStatus, Revocation};
+use peerd_core::message::{Annotations, Message, Pinned, ReceiptStatus, Revocation};
+use peerd_core::pins::{PinInfo, PinStatus};
 use peerd_core::privacy::{Hidden, Privacy};
 use peerd_core::reaction::{Reaction, ReactionChange};
 use peerd_core::receipts::ReceiptInfo;
@@ -323,6 +324,12 @@ fn events() {
     let change = ReactionChange { by: user("bob"), kinds, is_added: false };
     let reacted = Event::ReactionsChanged { message: with_reactions, change };
     insta::assert_snapshot!("event_message_reactions_changed", event(&reacted));
+    let pinned = Some(Pinned { by_sender: false, at_ms: AT_MS });
+    let pinned = with(Annotations { pinned, ..Annotations::default() });
+    let of = |status, message| PinInfo { status, message };
+    let infos = vec![of(PinStatus::Pinned, pinned), of(PinStatus::NotPinned, bare())];
+    let pinned = Event::PinsChanged(infos);
+    insta::assert_snapshot!("event_message_pin_status_changed", event(&pinned));
     let blocked = |action| Event::BlacklistChanged { action, users: vec![info("alice", "Alice")] };
     insta::assert_snapshot!("event_blacklist_changed", event(&blocked(BlacklistAction::Added)));
     let unblocked = event(&blocked(BlacklistAction::Removed));
@@ -393,6 +400,8 @@ fn errors() {
         Rejection::TooLateToReact,
         Rejection::ReactionUnchanged,
         Rejection::TooManyReceipts,
+        Rejection::NotPinned,
+        Rejection::TooManyPinnedMessages,
     ];
     let failures = [
         Failure::Overloaded { retry_after_ms: 100 },

@@ -38,6 +38,7 @@ mod contract {
     mod paging_forward;
     mod payload;
     mod permissions;
+    mod pins;
     mod preferences;
     mod presence;
     mod profiles;

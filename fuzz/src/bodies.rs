@@ -229,6 +229,10 @@ fn has_bounds(request: &Request) {
         assert!(query.config.count.is_none_or(|count| count.0 <= most));
         assert!(query.config.next_flag.is_none_or(|from| from < 1 << 53));
     }
+    if let Request::PinMessage(pin) = request {
+        let other = pin.message.conversation_id.as_ref().or(pin.conversation_id.as_ref());
+        assert!(other.is_none_or(|other| other.0.as_str().len() <= super::USER_ID_BYTES));
+    }
     if let Request::UpdateUserName(update) = request {
         assert!(update.user_name.0.0.len() <= USER_NAME_MAX_BYTES);
     }

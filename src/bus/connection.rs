@@ -6,7 +6,7 @@ use crate::link::Link;
 
 /// The bus's connection and its state. It is peerd's own implementation instead of async-nats, so
 /// that nothing a client may send ends it
-/// ([0022](../../docs/decisions/0022-the-bus-has-a-connection-of-peerds-own.md)).
+/// ([0022](../../docs/decisions/0022-the-bus-has-a-nats-client-of-its-own.md)).
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     pub(crate) client: Client,

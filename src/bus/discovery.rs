@@ -59,7 +59,7 @@ impl Counters {
     }
 }
 
-/// What this instance reports in service discovery.
+/// The report of this instance in service discovery.
 pub struct Discovery {
     /// The service's name, version and instance ID.
     pub identity: Identity,

@@ -23,7 +23,7 @@ use peerd_protocol::subject::is_sentinel;
 pub(super) struct Subscription(HandledSubscription);
 
 impl Subscription {
-    /// Subscribes. What `take` returns is sent at once.
+    /// Subscribes. The message that `take` returns is sent at once.
     pub(super) fn new(
         connection: &Connection,
         subject: &str,
@@ -68,7 +68,7 @@ fn incoming(message: Message) -> Incoming {
     }
 }
 
-/// What the headers of a message say.
+/// The content of a message's headers.
 #[derive(Default)]
 struct Read {
     content_type: Option<Cow<'static, str>>,
@@ -78,7 +78,7 @@ struct Read {
 }
 
 fn read(headers: Option<Headers>) -> Read {
-    /// The whole block of most calls, and what it says.
+    /// The whole header block of most calls, and its content type.
     const USUAL: [(&[u8], &str); 2] = [
         (b"NATS/1.0\r\nContent-Type: application/msgpack\r\n\r\n", "application/msgpack"),
         (b"NATS/1.0\r\nContent-Type: application/json\r\n\r\n", "application/json"),

@@ -155,7 +155,7 @@ impl Sender {
         }
     }
 
-    /// Has the writer task end once the queue is empty.
+    /// Makes the writer task end once the queue is empty.
     pub(super) fn end(&self) {
         self.is_ending.store(true, Ordering::Release);
         self.more.notify_one();
@@ -403,7 +403,8 @@ mod tests {
         sender.emit(numbered(11, None)).expect("room");
         sender.end();
         writer.await.expect("no panic");
-        // What was given before the listener subscribed is not received; the last one always is.
+        // Messages that were given before the listener subscribed are not received; the last one
+        // always is.
         let mut numbers = Vec::new();
         while numbers.last() != Some(&11) {
             let message = received.next().await.expect("connected");

@@ -24,10 +24,10 @@ use peerd_core::id::{Partition, UserId};
 use peerd_protocol::subject::{Subjects, Token};
 
 pub(super) const HELP: &str = "\
-The owner of each user recounts from the log what it holds for that user: the messages that others \
-sent, which of them count as unread, what was read and deleted, and the totals. All users who ever \
-logged in are audited. Where retention or an operator removed messages from the log, the counts \
-are corrected; the corrections are reported and are not differences.
+The owner of each user compares its state of that user with a recount of the log: the messages \
+that others sent, which of them count as unread, read marks, deletions and totals. All users who \
+ever logged in are audited. Where retention or an operator removed messages from the log, the \
+counts are corrected; the corrections are reported and are not differences.
 
 The NATS user needs the permissions of the operator in deploy/nats/users.conf.
 

@@ -30,22 +30,21 @@ pub(super) use peerd_bench::Arguments;
 pub(super) const HELP: &str = "\
 The load runs against the peerd that serves the configured NATS; its NATS user needs what the \
 operator has in deploy/nats/users.conf, and with --baseline must be without restrictions. It logs \
-in users of its own, and messages that were sent stay: do not run it where that matters.
+in users of its own, and their messages stay stored: do not run it where that matters.
 
-  peerd bench                                    # as many messages as 256 in flight come to
+  peerd bench                                    # throughput with 256 messages in flight
   peerd bench --rate 2000                        # latencies at 2,000 messages a second
-  peerd bench --plot latency.svg                 # latencies over the load, as a picture
+  peerd bench --plot latency.svg                 # latencies over the load, as a chart
   peerd bench --pairs 1000 --receivers 1         # a thousand users write to one
-  peerd bench --baseline                         # beside responders that do the least
+  peerd bench --baseline                         # compared with minimal responders
 
-A sender may send limits.messages_per_second (10); so 1,000 pairs take 10,000 a second at most. What a \
-sender sends beyond that is refused, and counted as refused; with so many in flight, other senders \
-send meanwhile. Where that bounds the load, a warning says so: ask for more pairs, or raise the limit \
-in the configuration of a peerd that is there to be measured. Ctrl-C ends it early; the figures up to \
-then are printed.
+A sender may send limits.messages_per_second (10), so 1,000 pairs reach 10,000 a second at most. \
+Messages beyond the limit are refused and counted as refused; without --rate, other senders send \
+meanwhile. If the limit bounds the load, a warning says so: use more pairs, or raise the limit in \
+the configuration of the measured peerd. Ctrl-C ends a run early; the figures so far are printed.
 
-Exit codes: 0 done; 1 something failed or it was interrupted, what was measured before is printed all \
-the same; 64 a wrong configuration or option; 69 NATS could not be used.";
+Exit codes: 0 done; 1 something failed, or the run was interrupted: the figures so far are \
+printed; 64 a wrong configuration or option; 69 NATS could not be used.";
 
 /// How long the store may take to list the members.
 const STORE_ANSWERS: Duration = Duration::from_secs(5);

@@ -12,8 +12,8 @@ pub fn indented(body: &[u8]) -> String {
     text.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned())
 }
 
-/// The events of a message, each as one line of JSON: the user, the event's name, and the body, which
-/// is null if it cannot be read.
+/// The events of a message, each as one line of JSON: the user, the event's name, and the body,
+/// which is null if it cannot be read.
 #[must_use]
 pub fn event_lines(
     user: &str,

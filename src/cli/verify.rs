@@ -30,7 +30,7 @@ use peerd_verify::{Verdict, verdict};
 
 pub(super) const HELP: &str = "\
 Each client records its calls, answers and events in a file; docs/verify.md of peerd describes the \
-format. Run it after the last call of a client. It reads everything that is stored into memory.
+format. Run it after the last call of a client. It reads all streams into memory.
 
 The NATS user needs the permissions of the operator in deploy/nats/users.conf.
 

@@ -1,10 +1,10 @@
 //! Tracks which of a member's claims its `told` entry covers.
 //!
-//! A dead owner's `told` entry says up to when it had published all events, including those that a
-//! previous owner had left unpublished. For a partition this counts only if the entry was made
-//! after the partition was opened. The order in which entries arrive does not show that: a write
-//! that was given up may arrive after the claim. So the entry itself names the newest claim that it
-//! covers.
+//! A dead owner's `told` entry has the time up to which it had published all events, including
+//! those that a previous owner had left unpublished. For a partition this counts only if the entry
+//! was made after the partition was opened. The order in which entries arrive does not show that: a
+//! write that was given up may arrive after the claim. So the entry itself names the newest claim
+//! that it covers.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -94,11 +94,11 @@ impl<R: Registry, H: Host> Heartbeat<R, H> {
         beat
     }
 
-    /// Stores up to when all events were published. If that fails, more events are redelivered than
-    /// necessary.
+    /// Stores the time up to which all events were published. If that fails, more events are
+    /// redelivered than necessary.
     async fn store_published(&self) {
-        // Read before `Host::published_up_to`, which takes a partition into account as soon as it is open: so
-        // it covers every claim up to this revision.
+        // Read before `Host::published_up_to`, which takes a partition into account as soon as it
+        // is open: so it covers every claim up to this revision.
         let claimed_seq = self.claims.settled_seq();
         let Ok(Some(published_up_to)) =
             timeout_at(self.deadline(), self.host.published_up_to()).await

@@ -19,8 +19,8 @@ pub struct Grant {
     pub lease: Arc<Lease>,
     /// An order key that is not below any assigned one.
     pub key: OrderKey,
-    /// Since when events may be unpublished, by the server's clock, in milliseconds since 1970: a
-    /// previous owner had no time to publish all of them.
+    /// The time since which events may be unpublished, by the server's clock, in milliseconds since
+    /// 1970: a previous owner could not publish all of them.
     pub unpublished_since_ms: Option<u64>,
 }
 
@@ -64,7 +64,7 @@ pub trait Host: Clone + Send + Sync + 'static {
     /// Whether messages from others reach this instance.
     fn is_reached(&self) -> impl Future<Output = bool> + Send;
 
-    /// Up to when it has published all events, if that is known soon.
+    /// The time up to which it has published all events, if that is known soon.
     fn published_up_to(&self) -> impl Future<Output = Option<PublishedUpTo>> + Send;
 
     /// Whether a member answers a probe within the given time. The result is never certain.

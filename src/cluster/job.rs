@@ -59,7 +59,7 @@ pub(super) struct LeftOver {
     /// The revision of the entry that gave the partition up; 0: it was not given up by this
     /// membership.
     given_seq: u64,
-    /// Until when a leaving instance waits for the next owner.
+    /// The time until which a leaving instance waits for the next owner.
     until: Instant,
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -83,7 +83,7 @@ pub(super) struct Jobs<R, H> {
     /// The members that are being evicted.
     pub(super) evicting: BTreeSet<MemberId>,
     pub(super) left_over: BTreeMap<Partition, LeftOver>,
-    /// Until when no partition is handed over for balance.
+    /// The time until which no partition is handed over for balance.
     pub(super) rests_until: Instant,
     pub(super) probing: BTreeSet<MemberId>,
     pub(super) is_looking: bool,

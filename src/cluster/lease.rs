@@ -1,4 +1,4 @@
-//! The lease of an instance: until when it may act.
+//! The lease of an instance: the time until which it may act.
 //!
 //! An instance that could not renew its member entry for four fifths of the TTL stops by itself, by
 //! either of its clocks: nothing is decided, written or published any more, and events in its queue
@@ -19,8 +19,9 @@ use super::tuning::{BEATS_PER_TTL, LEASE_BEATS};
 use crate::clock::Now;
 use crate::failpoint::{self, Fault};
 
-/// Until when an instance may act, by both clocks of its own machine. The monotonic clock stands
-/// still while some machines sleep, and the wall clock can be set back, but not both at once.
+/// The time until which an instance may act, by both clocks of its own machine. The monotonic clock
+/// stands still while some machines sleep, and the wall clock can be set back, but not both at
+/// once.
 #[derive(Debug, Default)]
 pub struct Lease {
     until_us: AtomicU64,

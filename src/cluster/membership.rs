@@ -222,7 +222,7 @@ struct Term<R, H> {
     view: View,
     /// When it joined, in microseconds of the monotonic clock.
     joined_us: u64,
-    /// Since when the bucket replaces one that was lost, by the server's clock.
+    /// The time since which the bucket replaces one that was lost, by the server's clock.
     stands_in_since_ms: Option<u64>,
     /// When the watch of the view began, in microseconds of the monotonic clock.
     watched_us: u64,

@@ -41,8 +41,8 @@ pub struct Planner<'a> {
     pub ttl: Duration,
     /// When this instance joined, in microseconds of the monotonic clock.
     pub joined_us: u64,
-    /// Since when the bucket replaces one that was lost, by the server's clock, in milliseconds
-    /// since 1970.
+    /// The time since which the bucket replaces one that was lost, by the server's clock, in
+    /// milliseconds since 1970.
     pub stands_in_since_ms: Option<u64>,
     /// The current time, in microseconds of the monotonic clock.
     pub now_us: u64,
@@ -70,8 +70,8 @@ pub enum Step {
         epoch: u64,
         /// An order key that is not below any assigned one, as far as is known.
         key: OrderKey,
-        /// Since when events may be unpublished, in milliseconds since 1970; `None`: as far as is
-        /// known, all were published.
+        /// The time since which events may be unpublished, in milliseconds since 1970; `None`: as
+        /// far as is known, all were published.
         unpublished_since_ms: Option<u64>,
         /// The owner, which is considered dead because its member entry was not seen. The claim
         /// makes sure of that first: an entry that is rewritten while a watch begins may arrive

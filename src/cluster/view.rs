@@ -30,7 +30,7 @@ pub struct View {
     expired: BTreeMap<MemberId, u64>,
     /// Members that are known to have ended, even if their entry is fresh.
     ended: BTreeSet<MemberId>,
-    /// Since when the set of members that take partitions is unchanged.
+    /// The time since which the set of members that take partitions is unchanged.
     settled_us: u64,
     /// Whether all entries that existed when the watch began have arrived.
     is_complete: bool,
@@ -147,7 +147,7 @@ impl View {
         self.damaged.get(&partition).map(|(owner, stored_ms)| (owner, *stored_ms))
     }
 
-    /// Up to when a member had published all events, if that is known.
+    /// The time up to which a member had published all events, if that is known.
     #[must_use]
     pub fn published_up_to(&self, member: &MemberId) -> Option<PublishedUpTo> {
         self.published_up_to.get(member).copied()

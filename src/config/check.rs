@@ -26,8 +26,7 @@ impl Config {
         if problems.is_empty() { Ok((settings, telemetry)) } else { Err(Problems(problems)) }
     }
 
-    /// Everything that is wrong with the values and, if `with_files`, with the files that they
-    /// name.
+    /// All problems of the values and, if `with_files`, of the files that they name.
     pub(super) fn problems(&self, with_files: bool) -> Vec<String> {
         let (settings, _, mut problems) = self.checked();
         if with_files {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Everything that is wrong with a configuration, one line each.
+/// All problems of a configuration, one line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(pub Vec<String>);
 

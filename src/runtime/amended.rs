@@ -372,7 +372,7 @@ fn a_history_of_which_whole_pages_were_removed_can_be_paged() {
 #[test]
 fn messages_of_an_unreadable_conversation_entry_are_shown_as_amended() {
     run(async |world: &mut World| {
-        // Of an unread message, the entry alone says that it counts no more.
+        // Only the entry shows that an unread message no longer counts.
         for counts in [true, false, true] {
             world.send(0, counts).await;
         }

@@ -160,7 +160,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
     }
 
     /// Takes a slot of the caller's rate limit.
-    fn admit(&self, cell: &UserCell) -> Result<(), Rejection> {
+    pub(super) fn admit(&self, cell: &UserCell) -> Result<(), Rejection> {
         let (now_us, limits) = (self.env.clock.now().steady_us, self.env.limits());
         let taken = cell.lock().amendments_made.take(now_us, limits.amendments_per_second);
         match taken {
@@ -376,7 +376,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
     }
 
     /// Messages of a conversation by their order keys, which ascend, and their partitions, as far as
-    /// they are there.
+    /// they are there, with their pins.
     async fn find_all(
         &self,
         cell: &UserCell,
@@ -385,7 +385,15 @@ impl<S: Store, B: Bus> Amending<S, B> {
         deadline: Instant,
     ) -> Result<Vec<(Direction, Found)>, CallError> {
         let reader = Reader::new(&self.history, cell, other, known, deadline);
-        Ok(reader.find_stored(wanted).await.map_err(Failure::from)?)
+        let mut found = reader.find_stored(wanted).await.map_err(Failure::from)?;
+        let oldest = wanted.first().map_or(OrderKey::ZERO, |(key, _)| *key);
+        let pins = self.env.pins_from(cell, other, oldest, deadline).await;
+        if let Some(pins) = pins.map_err(Failure::from)? {
+            for (_, found) in &mut found {
+                pins.show(&mut found.stored.message);
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -50,6 +50,7 @@ pub mod edit_message;
 pub mod heartbeat;
 pub mod login;
 pub mod logout;
+pub mod pin_message;
 pub mod query_blacklist;
 pub mod query_changes;
 pub mod query_combine_message_detail;
@@ -61,6 +62,7 @@ pub mod query_history_message;
 pub mod query_message_reaction_user_list;
 pub mod query_message_receipts_info;
 pub mod query_messages;
+pub mod query_pinned_message_list;
 pub mod query_self_user_info;
 pub mod query_subscribed_user_status_list;
 pub mod query_users_info;
@@ -529,6 +531,8 @@ commands! {
     send_message_receipts_read::SendMessageReceiptsRead with_peer,
     query_users_status::QueryUsersStatus,
     update_user_custom_status::UpdateUserCustomStatus,
+    pin_message::PinMessage with_peer,
+    query_pinned_message_list::QueryPinnedMessageList,
     subscribe_users_status::SubscribeUsersStatus,
     unsubscribe_users_status::UnsubscribeUsersStatus,
     query_subscribed_user_status_list::QuerySubscribedUserStatusList,

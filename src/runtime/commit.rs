@@ -32,6 +32,7 @@ use peerd_core::deletions::{Bitmap, PageId};
 use peerd_core::event::{BlacklistAction, Event, Publication};
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::marks::ConversationMarks;
+use peerd_core::pins::Pins;
 use peerd_core::receipts::ReceiptMarks;
 use peerd_core::rejection::Rejection;
 use peerd_core::subscriptions::Subscriptions;
@@ -255,7 +256,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
                 // Without the conversation's entry the pages have no effect.
                 Ok(_) if matches!(write, Write::Deletions { .. }) => {}
                 Ok(seq) => stored.push(Stored { write, seq }),
-                // Of several failures, an unknown outcome is the one that holds for all.
+                // If several writes fail, an unknown outcome takes precedence.
                 Err(_) if failed == Some(Failure::OutcomeUnknown) => {}
                 Err(failure) => failed = Some(failure),
             }
@@ -440,6 +441,9 @@ impl<S: Store, B: Bus> Entries<S, B> {
         }
         if failpoint::is(Fault::LostReceipt) {
             stored.receipts = ReceiptMarks::default();
+        }
+        if failpoint::is(Fault::LostPins) {
+            stored.pins = Pins::default();
         }
         if failpoint::is(Fault::LostDeletion) {
             stored.delisted = None;

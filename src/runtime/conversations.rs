@@ -1,4 +1,4 @@
-//! Previews: what conversations show without being opened, names and newest messages.
+//! Previews of conversations, as lists show them: names and newest messages.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -134,7 +134,12 @@ impl<S: Store, B: Bus> Conversations<S, B> {
         deadline: Instant,
     ) -> Result<Option<Arc<Message>>, LoadError> {
         match newest {
-            Newest::Visible(message) => Ok(Some(message)),
+            Newest::Visible(message) => {
+                let mut message = [message];
+                self.env.show_pins(cell, other, &mut message, deadline).await?;
+                let [message] = message;
+                Ok(Some(message))
+            }
             Newest::None => Ok(None),
             Newest::Hidden => {
                 Reader::new(&self.history, cell, other, known, deadline).newest().await

@@ -21,7 +21,7 @@
 //!
 //! 1. Service discovery ends. The subscription of calls ends without losing one: the server answers
 //!    a `PING` after the last call that it sent
-//!    ([0022](../../docs/decisions/0022-the-bus-has-a-connection-of-peerds-own.md)).
+//!    ([0022](../../docs/decisions/0022-the-bus-has-a-nats-client-of-its-own.md)).
 //! 2. The member entry says `leaving`, and every partition is handed over (`hosting.rs`), up to
 //!    eight at a time.
 //! 3. Calls that were taken and wait for an owner are forwarded. The member entry is deleted.

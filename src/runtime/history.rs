@@ -7,7 +7,7 @@
 //! 2. The two directions are often in two partitions. A `Reader` has a cursor on each.
 //! 3. If the anchor is the end of a page that the user has read before, the page cache has the
 //!    cursors, with messages that were read beyond that page or ahead (`places.rs`,
-//!    [0020](../../docs/decisions/0020-what-was-read-of-a-history-is-kept-for-who-pages-on.md)).
+//!    [0020](../../docs/decisions/0020-messages-read-are-kept-for-the-next-page.md)).
 //!    Otherwise `Reads::seek` finds the place (`side.rs`): one read finds the first record stored
 //!    at or after that time, and a second one the page that it belongs to. If the clocks differ,
 //!    the difference is measured and the read repeated, and then the search walks from page to
@@ -63,6 +63,10 @@ impl<S: Store, B: Bus> History<S, B> {
         let places = Places::new(options.history_bytes, options.call_deadline);
         Self { env, users, places }
     }
+
+    pub(super) fn env(&self) -> &Env<S, B> {
+        &self.env
+    }
 }
 
 /// Reads one conversation as its user sees it at one moment.
@@ -85,7 +89,7 @@ pub(super) struct Reader<'n, S, B> {
 pub(super) struct Page {
     /// Oldest first.
     pub(super) messages: Vec<Arc<Message>>,
-    /// Where reading continues before them, if that place stays valid.
+    /// The place at which reading continues before them, if it stays valid.
     pub(super) rest: Option<(Place, Rest)>,
 }
 
@@ -191,6 +195,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         let oldest = messages.last().filter(|_| stays).map(|oldest| oldest.key);
         let rest = oldest.map(|oldest| (self.place(oldest), Rest(cursors)));
         messages.reverse();
+        self.show_pins(&mut messages).await?;
         Ok(Page { messages, rest })
     }
 
@@ -261,7 +266,14 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             let Some(found) = cursor.buffer.pop_front() else { break };
             messages.push(cursor.side.shown(found.stored.message));
         }
+        self.show_pins(&mut messages).await?;
         Ok(messages)
+    }
+
+    /// Shows which of these messages are pinned.
+    async fn show_pins(&self, messages: &mut [Arc<Message>]) -> Result<(), LoadError> {
+        let Self { history, cell, other, deadline, .. } = self;
+        history.env.show_pins(cell, other, messages, *deadline).await
     }
 
     /// The newest message that the user still sees.

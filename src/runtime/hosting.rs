@@ -10,7 +10,7 @@
 //! partition, a delivery waits for no call). Foreign writes since the last check are taken in, and
 //! a round trip shows that all events were published. If a message may still be stored later (an
 //! append in doubt, a delivery without an answer, a closing that ran out of time), the owner entry
-//! says since when events may be unpublished, and the next owner redelivers them.
+//! has the time since which events may be unpublished, and the next owner redelivers them.
 //!
 //! **Between the two**, calls that arrive at the former owner wait there and are forwarded: it
 //! stays subscribed until it has seen the next owner's claim, for two seconds at most.
@@ -43,7 +43,7 @@ use crate::wire::probe;
 use peerd_core::id::{Partition, UserId};
 use peerd_protocol::encoding::Encoding;
 
-/// Opens and closes partitions. What the methods answer is in [`crate::cluster::host::Host`].
+/// Opens and closes partitions. [`crate::cluster::host::Host`] describes the methods.
 pub(super) struct Hosting<S, B> {
     pub(super) env: Arc<Env<S, B>>,
     pub(super) users: Arc<Users<S, B>>,

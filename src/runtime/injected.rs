@@ -23,7 +23,7 @@ pub(super) fn appended(appended: Result<u64, AppendError>, seq: u64) -> Result<u
     }
 }
 
-/// Since when repeats are recognized.
+/// The time since which repeats are recognized.
 pub(super) fn repeats_since(since_ms: u64) -> u64 {
     if failpoint::is(Fault::RepeatStored) { u64::MAX } else { since_ms }
 }

@@ -51,13 +51,13 @@ enum Inquiry {
 pub(super) struct Recipient<'r> {
     pub(super) user: &'r Token,
     pub(super) partition: Partition,
-    /// Until when the partition may be without an owner.
+    /// The time until which the partition may be without an owner.
     pub(super) until: Instant,
 }
 
 impl<S: Store, B: Bus> Router<S, B> {
-    /// Has the owner of a user serve a request: this instance, by `serve`, or another. The request
-    /// may be served more than once, and has no effect that the caller must know.
+    /// Serves a request on the owner of a user: here, with `serve`, or on another instance. The
+    /// request may be served more than once, and has no effect that matters to the caller.
     pub(super) async fn at_owner<R: OwnerRequest, F>(
         &self,
         user: &UserId,

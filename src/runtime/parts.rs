@@ -3,15 +3,15 @@
 //!
 //! | part | job |
 //! | --- | --- |
-//! | [`Env`] | the store, the bus, the options, the time, what is in progress |
-//! | [`Users`] | users of owned partitions in memory; loading them; writing what is theirs |
+//! | [`Env`] | the store, the bus, the options, the time, the work in progress |
+//! | [`Users`] | users of owned partitions in memory; loading them; writing their entries |
 //! | [`InFlight`] | messages that may cross others |
 //! | [`Publisher`], [`Pushes`] | events to users; offline pushes |
-//! | [`History`], [`Conversations`] | reading conversations, and what they show |
-//! | [`Ageing`] | counts that follow what ages out |
+//! | [`History`], [`Conversations`] | reading conversations; previews |
+//! | [`Ageing`] | counts that follow aged-out messages |
 //! | [`Sessions`], [`Entries`] | the account as it is stored; changes of a user's entries |
 //! | [`Amending`] | changes of stored messages |
-//! | [`Replays`], [`Redelivery`] | what a user missed; what a dead owner may not have published |
+//! | [`Replays`], [`Redelivery`] | missed messages; events that a dead owner left unpublished |
 //! | [`Router`], [`Replies`] | the owners of partitions, and requests to them; replies and refusals |
 //! | [`Presences`] | the status of users, and its changes for those who follow them |
 //! | [`SendPath`] | messages, from the sender's call to both sides' events |

@@ -30,7 +30,7 @@ use peerd_core::id::{Partition, UserId};
 use peerd_core::message::{Direction, Message};
 use peerd_protocol::failure::Failure;
 
-/// A partition whose owner has died, and since when its events may be unpublished.
+/// A partition whose owner has died, and the time since which its events may be unpublished.
 #[derive(Debug)]
 pub(super) struct Unpublished {
     pub(super) partition: Partition,
@@ -270,6 +270,10 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         leave_out_deleted(&cell, &mut received);
         leave_out_unknown(&cell, &mut received);
         received.sort_by_key(|message| message.key);
+        for run in received.chunk_by_mut(|one, next| one.sender == next.sender) {
+            let sender = run[0].sender.clone();
+            self.env.show_pins(&cell, &sender, run, deadline).await?;
+        }
         let page: Vec<_> = {
             let user = cell.lock();
             let known = |other: UserId| {

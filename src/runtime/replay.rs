@@ -15,7 +15,7 @@ use super::users::{LoadError, UserCell};
 use crate::bus::Bus;
 use crate::storage::reads::{Found, Item, Page};
 use crate::store::{Start, Store};
-use peerd_core::event::Event;
+use peerd_core::event::{Event, Messages};
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::message::{Direction, Message};
 use peerd_core::user::User;
@@ -28,7 +28,7 @@ mod tests;
 pub(super) enum ReplayFrom {
     /// Messages stored since a time, in milliseconds since 1970.
     Since(u64),
-    /// Messages that a device did not receive whose newest message has this key.
+    /// Messages that a device, whose newest message has this key, did not receive.
     After(OrderKey),
 }
 
@@ -67,11 +67,9 @@ impl<S: Store, B: Bus> Replays<S, B> {
         messages.sort_by_key(|message| message.key);
         let surplus = messages.len().saturating_sub(limits.replay_messages);
         for run in runs(&messages[surplus..]) {
-            let mut event = Event::PeerMessageReceived {
-                from: run[0].sender.clone(),
-                messages: run.into(),
-                offline: true,
-            };
+            let (from, mut messages) = (run[0].sender.clone(), Messages::from(run));
+            self.env.show_pins(cell, &from, &mut messages, deadline).await?;
+            let mut event = Event::PeerMessageReceived { from, messages, offline: true };
             // An event for each message, at worst.
             self.env.wait_for_room_beyond(run.len()).await;
             let user = cell.lock();

@@ -6,7 +6,7 @@
 //!    owner, the call is published at once to `peer.part.<p>.<user>.<method>`, with the caller's
 //!    own reply subject, its `Content-Type`, and `Peer-Hops` one higher. It needs no permit and
 //!    leaves no state
-//!    ([0010](../../docs/decisions/0010-calls-are-passed-on-with-the-callers-reply-subject.md)).
+//!    ([0010](../../docs/decisions/0010-calls-are-forwarded-with-the-callers-reply-subject.md)).
 //! 2. The owner is subscribed to `peer.part.<p>.>`, handles the call like its own and answers the
 //!    caller directly.
 //! 3. If no instance owns the partition, or its owner does not answer probes, the call waits in a
@@ -41,7 +41,7 @@ use peerd_protocol::failure::Failure;
 /// the caller's.
 const NO_ENCODING: &str = "unknown";
 
-/// Where a message goes.
+/// The route of a message.
 pub(super) enum Route {
     /// To this instance.
     Here(Work),

@@ -167,7 +167,11 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 return Box::pin(self.repeat_over_rate(sender, *send, refusal, deadline)).await;
             }
         };
-        conclude(sender, is_stored, place, delivered)
+        let mut sent = conclude(sender, is_stored, place, delivered)?;
+        if sent.is_duplicate {
+            Box::pin(self.show_repeat(sender, &mut sent.message, deadline)).await?;
+        }
+        Ok(sent)
     }
 
     async fn send_admitted(

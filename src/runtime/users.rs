@@ -107,7 +107,7 @@ impl<S: Store, B: Bus> Users<S, B> {
     }
 }
 
-/// The failure that a caller is answered if an entry could not be written. Unless it is certain
+/// The failure with which a call is answered if an entry could not be written. Unless it is certain
 /// that nothing was written, the user is loaded again before the next use.
 pub(super) fn entry_failure(cell: &UserCell, error: &AppendError) -> Failure {
     match error {

@@ -95,7 +95,7 @@ struct RemovedV1<'a> {
 #[derive(Serialize, Deserialize)]
 struct RevokedV1<'a>(u64, u16, #[serde(borrow)] &'a str);
 
-/// A reaction: its type, how often the sender of the message reacted with it, how often the receiver.
+/// A reaction: its type, and how often the sender and the receiver of the message reacted with it.
 #[derive(Default, PartialEq, Serialize, Deserialize)]
 struct ReactionV1<'a>(#[serde(borrow)] &'a str, u64, u64);
 

@@ -1,6 +1,6 @@
-//! A conversation entry: what a user decided about the messages with one other, and marks from
-//! which counting continues. Key: `peer.state.<p>.<user>.conversation.<other>`. A load takes the
-//! newer one.
+//! A conversation entry: a user's settings, read mark and deletions of the conversation with one
+//! other user, and marks from which counting continues. Key:
+//! `peer.state.<p>.<user>.conversation.<other>`. A load takes the newer one.
 //!
 //! It is written at first contact by the sender, and whenever its user changes something; never per
 //! message. It has the order key of the change, whether the user ever made a setting, the
@@ -33,6 +33,7 @@ use peerd_core::id::{OrderKey, Partition};
 use peerd_core::later::LaterFields;
 use peerd_core::marks::ConversationMarks;
 use peerd_core::message::Direction;
+use peerd_core::pins::{Pin, PinnedId, Pins};
 use peerd_core::receipts::ReceiptMarks;
 use peerd_protocol::subject::{Subjects, Token};
 
@@ -130,6 +131,15 @@ const RECEIPTS_SENT: u8 = 21;
 /// Left out unless it is beyond `RECEIPTS_SENT`.
 const RECEIPTS_BEGUN: u8 = 22;
 const RECEIPTS_RECEIVED: u8 = 23;
+/// A list of pins, in the order in which the messages were pinned.
+const PINS: u8 = 24;
+/// An order key.
+const PINNED_UP_TO: u8 = 25;
+
+/// A pin: the order key of the message, whether the keeper sent it, whether the keeper pinned it,
+/// and when.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct PinV1(u64, bool, bool, u64);
 
 const fn pair(mark: Mark) -> (u64, u64) {
     (mark.seq, mark.counted)
@@ -182,6 +192,12 @@ pub fn encode(settings: &Settings) -> Result<Bytes, EncodeError> {
     fields.put(RECEIPTS_SENT, &sent.0)?;
     fields.put(RECEIPTS_BEGUN, &settings.receipts.unfinished().unwrap_or_default().0)?;
     fields.put(RECEIPTS_RECEIVED, &received.0)?;
+    let pins = settings.pins.list().iter();
+    let pins = pins.map(|Pin { message, by_keeper, at_ms }| {
+        PinV1(message.key.0, message.from_keeper, *by_keeper, *at_ms)
+    });
+    fields.put(PINS, &pins.collect::<Vec<_>>())?;
+    fields.put(PINNED_UP_TO, &settings.pinned_up_to.0)?;
     fields.entry(2, &settings.later)
 }
 
@@ -191,7 +207,7 @@ pub fn decode(bytes: &[u8]) -> Result<Settings, RecordError> {
         let entry: SettingsV1<'_> = read(bytes, KIND, 1)?;
         return settings(&entry, LaterFields::default());
     }
-    let fields = FieldsIn::read(bytes, KIND, 2, RECEIPTS_RECEIVED)?;
+    let fields = FieldsIn::read(bytes, KIND, 2, PINNED_UP_TO)?;
     let entry = SettingsV1 {
         _version: 2,
         changed: fields.get(CHANGED)?,
@@ -227,9 +243,10 @@ pub fn decode(bytes: &[u8]) -> Result<Settings, RecordError> {
     let removing = Some(Removing { seq: removing.0, key: OrderKey(removing.1) });
     let removing = removing.filter(|removing| removing.seq > 0);
     let receipts = receipts(&fields)?;
+    let (pins, pinned_up_to) = pins(&fields)?;
     let settings =
         Settings { draft, marks, removing, receipts, ..settings(&entry, fields.later())? };
-    let settings = Settings { marked_unread, delisted, ..settings };
+    let settings = Settings { marked_unread, delisted, pins, pinned_up_to, ..settings };
     Ok(Settings { amended_received: received, amended_sent: sent, ..settings })
 }
 
@@ -241,6 +258,19 @@ fn receipts(fields: &FieldsIn<'_>) -> Result<ReceiptMarks, RecordError> {
     };
     let (sent, received) = (key(RECEIPTS_SENT)?, key(RECEIPTS_RECEIVED)?);
     Ok(ReceiptMarks { sent, begun: key(RECEIPTS_BEGUN)?.max(sent), received })
+}
+
+fn pins(fields: &FieldsIn<'_>) -> Result<(Pins, OrderKey), RecordError> {
+    let (pins, up_to): (Vec<PinV1>, u64) = (fields.get(PINS)?, fields.get(PINNED_UP_TO)?);
+    check_numbers(KIND, &[up_to])?;
+    for PinV1(key, _, _, at_ms) in &pins {
+        check_numbers(KIND, &[*key, *at_ms])?;
+    }
+    let pin = |PinV1(key, from_keeper, by_keeper, at_ms)| {
+        let message = PinnedId { key: OrderKey(key), from_keeper };
+        Pin { message, by_keeper, at_ms }
+    };
+    Ok((Pins::new(pins.into_iter().map(pin).collect()), OrderKey(up_to)))
 }
 
 fn amended(ranges: Vec<(u64, u64)>) -> Result<AmendedPages, RecordError> {
@@ -292,6 +322,8 @@ fn settings(entry: &SettingsV1<'_>, later: LaterFields) -> Result<Settings, Reco
         amended_sent: AmendedPages::default(),
         removing: None,
         receipts: ReceiptMarks::default(),
+        pins: Pins::default(),
+        pinned_up_to: OrderKey::ZERO,
         later,
     })
 }

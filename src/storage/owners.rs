@@ -1,6 +1,6 @@
-//! The entries of the owners' bucket: the members, the owners, and up to when each member has
-//! published. JSON, so that `nats kv get PEER_OWNERS owner.3` shows them to people. As with
-//! records, a new version is added beside the old.
+//! The entries of the owners' bucket: the members, the owners, and the published-up-to time of each
+//! member. JSON, so that `nats kv get PEER_OWNERS owner.3` shows them to people. As with records, a
+//! new version is added beside the old.
 //!
 //! | key | content | kept |
 //! | --- | --- | --- |
@@ -136,8 +136,8 @@ pub struct Owner {
     pub key: OrderKey,
     /// When it was claimed or given up, in milliseconds since 1970.
     pub since_ms: u64,
-    /// Since when events of a previous owner may be unpublished, by the server's clock, in
-    /// milliseconds since 1970.
+    /// The time since which events of a previous owner may be unpublished, by the server's clock,
+    /// in milliseconds since 1970.
     #[serde(rename = "untoldSinceMs", default, skip_serializing_if = "Option::is_none")]
     pub unpublished_since_ms: Option<u64>,
 }

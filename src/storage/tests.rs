@@ -20,6 +20,7 @@ use peerd_core::later::LaterFields;
 use peerd_core::limits::SUBSCRIPTIONS_MAX;
 use peerd_core::marks::{ConversationMark, ConversationMarks};
 use peerd_core::message::{Direction, ReceiptStatus, Revocation};
+use peerd_core::pins::{Pin, PinnedId, Pins};
 use peerd_core::privacy::{Hidden, Privacy};
 use peerd_core::reaction::Reaction;
 use peerd_core::receipts::ReceiptMarks;
@@ -177,6 +178,8 @@ fn settings() -> Vec<(&'static str, Settings)> {
         amended_sent: AmendedPages::default(),
         removing: None,
         receipts: ReceiptMarks::default(),
+        pins: Pins::default(),
+        pinned_up_to: OrderKey::ZERO,
         later: LaterFields::default(),
     };
     let spilled_sent = Settings { deleted: Deletions::new([], true, false), ..Settings::default() };
@@ -230,6 +233,18 @@ fn settings() -> Vec<(&'static str, Settings)> {
                     begun: OrderKey((1 << 52) + 6),
                     received: OrderKey(1),
                 },
+                ..Settings::default()
+            },
+        ),
+        (
+            "pins",
+            Settings {
+                pins: Pins::new(vec![Pin {
+                    message: PinnedId { key: OrderKey(5), from_keeper: true },
+                    by_keeper: false,
+                    at_ms: 300,
+                }]),
+                pinned_up_to: OrderKey(7),
                 ..Settings::default()
             },
         ),

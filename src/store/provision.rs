@@ -72,7 +72,7 @@ pub enum ProvisionError {
     /// The server or the account has no JetStream.
     #[error("{problem}")]
     NoJetStream {
-        /// What is off, and the remedy.
+        /// The part that is off, and the remedy.
         problem: &'static str,
         /// The kind of remedy that it calls for.
         cause: Cause,

@@ -70,9 +70,9 @@ pub trait Registry: Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<Option<u64>, ReadError>> + Send;
 
-    /// Since when this bucket replaces a lost one, by the server's clock, in milliseconds since
-    /// 1970; `None`: it is the first one. Members of the lost one may still act until their leases
-    /// end.
+    /// The time since which this bucket replaces a lost one, by the server's clock, in milliseconds
+    /// since 1970; `None`: it is the first one. Members of the lost one may still act until their
+    /// leases end.
     fn stands_in_since(
         &self,
         _deadline: Instant,

@@ -56,7 +56,7 @@ struct State {
     known: BTreeMap<Place, Known>,
     /// Streams that must be checked.
     suspects: BTreeSet<Resource>,
-    /// Since when no publish into a stream was acknowledged.
+    /// The time since which no publish into a stream was acknowledged.
     unacked: BTreeMap<Resource, Instant>,
 }
 

@@ -18,7 +18,7 @@ use peerd_core::id::{LocalMessageId, OrderKey, Partition};
 use peerd_core::limits::{DRAFT_MAX_BYTES, REACTION_COUNT_MAX, REACTION_TYPES_MAX};
 use peerd_core::marks::ConversationMarks;
 use peerd_core::message::Message;
-use peerd_core::message::{Annotations, Draft, ReceiptStatus};
+use peerd_core::message::{Annotations, Draft, Pinned, ReceiptStatus};
 use peerd_core::reaction::{Reaction, ReactionChange};
 use peerd_core::receive::Placed;
 use peerd_core::send::{Delivery, Push, Send, SendOptions};
@@ -34,7 +34,7 @@ use peerd_protocol::size::Room;
 const LARGEST: u64 = (1 << 53) - 1;
 const BOTH: [Encoding; 2] = [Encoding::Json, Encoding::MessagePack];
 /// The most bytes that IDs of 128 bytes add to the bodies of these tests.
-const LONGER_IDS: usize = 5 * (128 - 32);
+const LONGER_IDS: usize = 6 * (128 - 32);
 
 fn user(id: char) -> UserId {
     UserId::new(&id.to_string().repeat(32), "userID").expect("a valid ID")
@@ -213,7 +213,11 @@ proptest! {
         if room.check(&send).is_err() {
             return Ok(());
         }
-        let message = message(send.draft.clone());
+        // A pin is no part of what its sender sets.
+        let mut message = message(send.draft.clone());
+        let pinned = Some(Pinned { by_sender: true, at_ms: LARGEST });
+        let annotations = Annotations { pinned, ..Annotations::default() };
+        Arc::make_mut(&mut message).annotations = Some(Box::new(annotations));
         let most = room.body - LONGER_IDS;
         let viewer = user('b');
         for encoding in BOTH {
@@ -354,7 +358,7 @@ fn a_message_that_fits_nowhere_is_shown_without_its_content() {
     }
 }
 
-/// A message with as many reactions as there may be, of types and users that are as long as possible.
+/// A message with the maximum number of reactions, whose types and users are as long as possible.
 fn with_all_reactions() -> Arc<Message> {
     let kind = |number: usize| format!("{}{number:02}", "\"".repeat(30));
     let reactions = (0..REACTION_TYPES_MAX).map(|number| Reaction {

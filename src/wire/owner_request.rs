@@ -257,6 +257,8 @@ const TOO_LATE_TO_EDIT: u8 = 37;
 const EDITED_MEANWHILE: u8 = 38;
 const TOO_LATE_TO_REACT: u8 = 39;
 const REACTION_UNCHANGED: u8 = 40;
+const NOT_PINNED: u8 = 41;
+const TOO_MANY_PINNED_MESSAGES: u8 = 42;
 
 /// Writes a refusal of any request. A bad parameter can only mean that the message is too large;
 /// `encode_rejection` keeps the field and the problem.
@@ -284,6 +286,8 @@ pub fn encode_refusal(error: &CallError) -> Result<Bytes, EncodeError> {
         CallError::Rejected(Rejection::EditedMeanwhile) => (EDITED_MEANWHILE, 0),
         CallError::Rejected(Rejection::TooLateToReact) => (TOO_LATE_TO_REACT, 0),
         CallError::Rejected(Rejection::ReactionUnchanged) => (REACTION_UNCHANGED, 0),
+        CallError::Rejected(Rejection::NotPinned) => (NOT_PINNED, 0),
+        CallError::Rejected(Rejection::TooManyPinnedMessages) => (TOO_MANY_PINNED_MESSAGES, 0),
         // The sender of an owner request checked the method; the caller's owner checks whether
         // lists are full.
         CallError::Failed(Failure::Internal | Failure::TooLarge)
@@ -334,6 +338,8 @@ fn decode_refusal(bytes: &[u8]) -> Result<CallError, RecordError> {
         EDITED_MEANWHILE => Rejection::EditedMeanwhile.into(),
         TOO_LATE_TO_REACT => Rejection::TooLateToReact.into(),
         REACTION_UNCHANGED => Rejection::ReactionUnchanged.into(),
+        NOT_PINNED => Rejection::NotPinned.into(),
+        TOO_MANY_PINNED_MESSAGES => Rejection::TooManyPinnedMessages.into(),
         OVERLOADED => Failure::Overloaded { retry_after_ms }.into(),
         NO_OWNER => Failure::NoOwner { retry_after_ms }.into(),
         INTERNAL => Failure::Internal.into(),

@@ -39,7 +39,7 @@ impl RecordError {
 pub struct StoredMessage {
     /// The message.
     pub message: Message,
-    /// The mark of its sender with it.
+    /// Its sender's mark, this message included.
     pub mark: Mark,
     /// Its page pointers.
     pub page: PagePointers,
@@ -58,7 +58,7 @@ impl StoredMessage {
 pub(crate) const KIND: &str = "message";
 const FLAG_COUNTS: u8 = 1;
 const FLAG_RECEIPT: u8 = 2;
-/// With [`FLAG_RECEIPT`], and only between owners.
+/// Set only together with [`FLAG_RECEIPT`], and only between owners.
 const FLAG_READ: u8 = 4;
 /// The deepest nesting of a record: more than twice that of four nested Combine messages, and far
 /// below the limit of a thread's stack.

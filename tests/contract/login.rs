@@ -102,6 +102,8 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
         ),
         ("query_users_status", json!({ "userIDs": ["bob"] })),
         ("update_user_custom_status", json!({ "customStatus": "busy" })),
+        ("pin_message", json!({ "message": message, "isPinned": true })),
+        ("query_pinned_message_list", of("bob")),
         (
             "subscribe_users_status",
             json!({ "userIDs": ["bob"], "config": { "subscriptionDuration": 5 } }),

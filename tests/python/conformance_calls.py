@@ -146,6 +146,10 @@ async def messages(erin, frank):
     await erin("queryMessageReactionUserList", sent[0], users)
     await frank("deleteMessageReaction", "+1", seen)
     await frank("deleteMessageAllReactions", seen)
+    await frank("pinMessage", seen, True, {"disableAutoReplace": False})
+    await erin("pinMessage", sent[0], True)
+    await frank("queryPinnedMessageList", "erin", PEER)
+    await erin("pinMessage", sent[0], False)
     revocation = {"pushConfig": PUSH, "revokeExtendedData": "sorry"}
     await erin("revokeMessage", sent[0], revocation)
 

@@ -21,6 +21,7 @@ from client import (
     MESSAGE_RECEIVED,
     NOTIFY,
     PEER,
+    PINS_CHANGED,
     PROCESSING,
     REACTIONS_CHANGED,
     RECEIPT_CHANGED,
@@ -461,6 +462,43 @@ async def test_both_users_see_reactions(daemon):
         change = {"userID": bob.id, "reactionType": "👋🏽", "action": 1, "sumCount": 0}
         assert event["changeInfoList"][0]["userChangeInfoList"] == [change]
         assert (await bob.history(alice.id))[0] == message
+
+
+async def test_both_users_see_pinned_messages(daemon):
+    async with daemon.users("alice", "bob") as (alice, bob):
+        sent = await alice.send(bob, text("hello"))
+        message = await received_and_counted(bob, alice, 1, (1, 1))
+        await alice.conversation_event(bob.id)
+
+        def body(other, is_pinned):
+            named = {"messageID": sent["messageID"], "conversationID": other.id}
+            return {"message": named, "isPinned": is_pinned}
+
+        async def changed(status, by):
+            pinned = {}
+            for user, other, shown in ((alice, bob, sent), (bob, alice, message)):
+                event = await user.event(PINS_CHANGED)
+                # It is the last message.
+                await user.conversation_event(other.id)
+                info = event["infos"][0]
+                if by:
+                    at = info["message"]["pinnedTime"]
+                    pinned = {"pinnedUserID": by.id, "pinnedTime": at}
+                assert event["infos"] == [{"pinStatus": status, "message": shown | pinned}]
+                listed = {"conversationID": other.id, "conversationType": PEER}
+                listed = await user.call("query_pinned_message_list", listed)
+                assert listed == {"messageList": [shown | pinned] if by else []}
+                assert await user.history(other.id) == [shown | pinned]
+
+        assert await bob.call("pin_message", body(alice, True)) == {}
+        await changed(1, bob)
+        assert await alice.call("pin_message", body(bob, True)) == {}
+        await changed(2, alice)
+        assert await bob.call("pin_message", body(alice, False)) == {}
+        await changed(0, None)
+        with pytest.raises(Rejected) as refused:
+            await alice.call("pin_message", body(bob, False))
+        assert (refused.value.code, refused.value.reason) == (6000208, "not_pinned")
 
 
 async def test_a_receipt_is_shown_to_both_and_changes_no_count(daemon):

@@ -170,7 +170,7 @@ async def test_the_examples_of_the_reference_are_what_peerd_does(url):
 
 
 def test_the_commands_of_the_reference_run(tmp_path):
-    block = PAGE.split("the same from a terminal:\n\n```sh\n")[1].split("```")[0]
+    block = PAGE.split("you can call from a terminal:\n\n```sh\n")[1].split("```")[0]
     calls = [line for line in block.splitlines() if line.startswith("peerd call ")]
     assert len(calls) >= 7
     with nats_server(tmp_path) as url, peerd(tmp_path, url, Json) as daemon:

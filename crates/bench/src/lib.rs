@@ -52,56 +52,56 @@ const ROUNDS: usize = 5;
 /// The options of `peerd bench`.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Senders, each of whom writes to a receiver.
+    /// The number of senders, each with a receiver.
     #[arg(long, default_value_t = 4096, value_name = "N")]
     pairs: usize,
-    /// Receivers, whom the senders share; as many as pairs if left out.
+    /// The number of receivers, which the senders share; as many as pairs if left out.
     #[arg(long, value_name = "N")]
     receivers: Option<usize>,
-    /// Only users of this partition receive.
+    /// Take receivers from this partition only.
     #[arg(long, value_name = "NUMBER")]
     partition: Option<u16>,
-    /// Messages under way at the same time: the next one is sent when an answer came.
+    /// Messages in flight: each answer makes room for the next message.
     #[arg(long, default_value_t = 256, value_name = "N", conflicts_with = "rate")]
     in_flight: usize,
-    /// Messages a second, whatever the answers do; latencies count from when each was due. Several
-    /// rates, with commas between, one after another.
+    /// Messages a second, independent of the answers; a latency counts from the time at which its
+    /// message was due. Several rates, separated by commas, are measured one after another.
     #[arg(long, value_name = "PER_SECOND", value_delimiter = ',')]
     rate: Vec<f64>,
     /// Bytes of each message's text.
     #[arg(long, default_value_t = 60, value_name = "BYTES")]
     payload: usize,
-    /// How messages are written.
+    /// The encoding of messages.
     #[arg(long, default_value = "msgpack")]
     encoding: BodyEncoding,
     /// Do not subscribe to the users' events, so that nats-server does not deliver them.
     #[arg(long)]
     no_events: bool,
-    /// Seconds that are measured: 10, 10s, 500ms, 2m.
+    /// The measured time: 10, 10s, 500ms, 2m.
     #[arg(long, default_value = "10s", value_parser = duration)]
     duration: Duration,
-    /// Seconds before that which are not.
+    /// The time before it, which is not measured.
     #[arg(long, default_value = "2s", value_parser = duration)]
     warm_up: Duration,
-    /// Measure the baseline and the limit too: the least that a responder does for a message, on
-    /// the official client library and without one. Rounds alternate.
+    /// Measure the baseline and the limit too: responders that do the minimum for a message, on the
+    /// official client library and without one. Rounds alternate.
     #[arg(long, alias = "floor")]
     baseline: bool,
-    /// How often each load is measured; 1 if left out, 5 with --baseline.
+    /// The number of rounds of each load; 1 if left out, 5 with --baseline.
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
-    /// Connections that the messages are sent on.
+    /// The number of connections on which messages are sent.
     #[arg(long, default_value_t = 2, value_name = "N")]
     pub connections: usize,
     /// The prefix of the users' names.
     #[arg(long, default_value = "bench", value_name = "PREFIX")]
     users: String,
-    /// The process of a nats-server, for its CPU time and memory; found by itself where it listens
-    /// on this machine's loopback.
+    /// The process ID of a nats-server, for its CPU time and memory. A nats-server that listens on
+    /// this machine's loopback is found without it.
     #[arg(long, value_name = "PID")]
     nats_pid: Vec<u32>,
-    /// A picture (SVG) of latencies over the offered load. Without --rate, ten shares of what the
-    /// deployment was found to take.
+    /// Draw a chart (SVG) of latencies over the offered load: the rates of --rate, or ten fractions
+    /// of the measured throughput.
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
     /// One JSON object, for programs.

@@ -325,7 +325,7 @@ async fn listen(
 ) -> (Latencies, u64) {
     let Target { run, user_prefix, .. } = &*shared.target;
     let (mut received, mut count, mut place) = (Latencies::new(), 0, 0);
-    // Once it is ending: until when received events may still be read.
+    // Once it is ending: the time until which received events may still be read.
     let mut ending: Option<Instant> = None;
     loop {
         let event = tokio::select! {

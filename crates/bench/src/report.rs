@@ -96,9 +96,10 @@ pub(super) struct Round {
     /// Answers of acceptance in the measured time.
     pub(super) accepted: u64,
     pub(super) accepted_per_second: f64,
-    /// From when a message was due to its answer; `null` if none was accepted.
+    /// The time from when a message was due to its answer; `null` if none was accepted.
     pub(super) reply: Option<Summary>,
-    /// From when a message was due until its receiver had the event; `null` without subscribers.
+    /// The time from when a message was due until its receiver had the event; `null` without
+    /// subscribers.
     pub(super) received: Option<Summary>,
     pub(super) refused: Vec<Refused>,
     /// All refused messages, per second.

@@ -47,7 +47,7 @@ pub enum Operation {
     Read,
 }
 
-/// What an operation has done, of which both users are notified.
+/// The effect of an operation, of which both users are notified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// The messages were revoked.
@@ -61,8 +61,8 @@ pub enum Notice {
 }
 
 impl Notice {
-    /// The event that shows the messages as they are now. `None`: there is nothing to show, also
-    /// because they were revoked since.
+    /// The event that shows the messages as they are now. `None`: there is nothing to show, for
+    /// example because they were revoked since.
     #[must_use]
     pub fn event(self, mut messages: Messages) -> Option<Event> {
         if self != Self::Revoked {
@@ -83,7 +83,7 @@ impl Notice {
 pub struct Target<'m> {
     /// The message.
     pub message: &'m Message,
-    /// The sender's mark with this message.
+    /// The sender's mark, this message included.
     pub mark: Mark,
     /// Its page.
     pub page: PagePointers,
@@ -196,7 +196,7 @@ impl Operation {
                     return Err(Rejection::TooLateToReact);
                 }
                 let direction = message.direction(by);
-                // Those that the message shows, as for its content.
+                // The message has all earlier changes, so it shows the present reactions.
                 after.reactions = message.reactions().to_vec();
                 if !self.react(&mut after.reactions, direction)? {
                     return Ok(None);
@@ -206,7 +206,7 @@ impl Operation {
         Ok(Some(after))
     }
 
-    /// What it does to a message if `by` applies it. `before` is the message before that.
+    /// The effect on a message if `by` applies the operation. `before` is the message before that.
     #[must_use]
     pub fn notice(&self, by: &UserId, before: &Message) -> Notice {
         let (kinds, is_added) = match self {

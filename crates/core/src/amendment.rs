@@ -36,7 +36,7 @@ pub const fn first_of_page(number: u64) -> u64 {
 pub struct Stub {
     /// Its order key, which is its identity.
     pub key: OrderKey,
-    /// The mark of its sender with it.
+    /// Its sender's mark, this message included.
     pub mark: Mark,
     /// Its page pointers, as in its record: 0 as `first` means the record's own sequence.
     pub page: PagePointers,

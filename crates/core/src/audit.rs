@@ -174,7 +174,7 @@ impl<'c> Recount<'c> {
             && last.stream_seq < head.stream_seq
             && message.is_removed
         {
-            // The carrier of a message that is still there, or of which the hole was counted.
+            // The carrier of a message whose record still exists, or whose hole was counted.
             last.stream_seq = head.stream_seq;
             return true;
         }

@@ -42,7 +42,7 @@ pub struct BlockEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Blocklist {
     entries: BTreeMap<UserId, BlockEntry>,
-    /// Clients that saw no later revision than one below this may not know of the last change.
+    /// A client whose newest revision is below this may not know of the last change.
     changed: u64,
 }
 

@@ -44,7 +44,7 @@ impl User {
 }
 
 impl Conversation {
-    /// Whether its user was shown a change of the conversation after a key.
+    /// Whether a change of the conversation after a key was published to its user.
     #[must_use]
     pub fn has_changed_after(&self, key: OrderKey) -> bool {
         change_keys(self).into_iter().any(|changed| changed > key)

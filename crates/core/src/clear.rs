@@ -17,7 +17,7 @@ pub fn clear_unread(conversation: &Conversation, key: OrderKey) -> Option<Settin
     })
 }
 
-/// How far a conversation is read after reading up to a message.
+/// The read position of a conversation after it was read up to a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadUpTo {
     /// The newest message of the other user up to there.

@@ -8,6 +8,7 @@ use super::id::{OrderKey, UserId};
 use super::later::LaterFields;
 use super::marks::ConversationMarks;
 use super::message::{Direction, Message};
+use super::pins::Pins;
 use super::receipts::ReceiptMarks;
 use super::repeats::Repeats;
 use super::user_info::Profile;
@@ -16,7 +17,7 @@ mod head;
 
 pub use self::head::{Cleared, Head, Mark, PagePointers};
 
-/// Whether a conversation moves the total and wakes the user, with the SDK's number.
+/// Whether a conversation counts in the total and causes pushes, with the SDK's number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum NotificationStatus {
@@ -98,8 +99,13 @@ pub struct Settings {
     /// The removal of a received message that began and may not have ended: the page of amendments
     /// says whether the message was removed.
     pub removing: Option<Removing>,
-    /// Up to where the two users have confirmed what they read.
+    /// How far each of the two users has confirmed messages as read.
     pub receipts: ReceiptMarks,
+    /// The pinned messages, if the user is their keeper.
+    pub pins: Pins,
+    /// No message after this one was ever pinned, if the other user is the keeper: up to here, the
+    /// keeper's entry says what is pinned.
+    pub pinned_up_to: OrderKey,
     /// Fields of a later release.
     pub later: LaterFields,
 }
@@ -114,7 +120,7 @@ impl Settings {
         pages.insert(page_number(seq));
     }
 
-    /// Up to where all messages of a direction are deleted for the user.
+    /// The position up to which all messages of a direction are deleted for the user.
     #[must_use]
     pub const fn cleared(&self, direction: Direction) -> Cleared {
         match direction {
@@ -158,7 +164,7 @@ pub struct Conversation {
     /// The sequence of the settings in the store; 0 if they are not stored.
     pub settings_seq: u64,
     /// The stream sequence of the newest published message of the other. A load may find newer
-    /// ones, whose acknowledgements were lost; they are published when the log was read to its end.
+    /// ones, whose acknowledgements were lost; they are published once the log was read to its end.
     pub published_seq: u64,
     /// The other's recent messages, to recognize repeats.
     pub repeats: Repeats,
@@ -273,7 +279,7 @@ impl Conversation {
         })
     }
 
-    /// Whether it does not count in the total.
+    /// Whether it is muted: it does not count in the total.
     #[must_use]
     pub fn is_muted(&self) -> bool {
         self.settings.notification == NotificationStatus::DoNotDisturb
@@ -347,10 +353,15 @@ impl Conversation {
         })
     }
 
-    /// A message of the conversation with `other`, with the receipt that the user sees.
+    /// A message of the conversation with `other`, with the receipt and the pin that the user sees.
     fn shown(&self, other: &UserId, mut message: Arc<Message>) -> Arc<Message> {
         let direction = if message.sender == *other { Direction::Receive } else { Direction::Send };
         self.settings.receipts.show_shared(direction, &mut message);
+        // Where the other user keeps the pins, the message has its pin already.
+        let may_differ = !self.settings.pins.list().is_empty() || message.pinned().is_some();
+        if may_differ && *message.other(other) < *other {
+            self.settings.pins.show_shared(&mut message);
+        }
         message
     }
 
@@ -376,8 +387,8 @@ impl Conversation {
         self.adopt_head(Direction::Receive, head);
     }
 
-    /// Takes in a message that the store has acknowledged. Answers what is published of the
-    /// conversation; `profile` is the other's.
+    /// Takes in a message that the store has acknowledged. Returns the view to publish; `profile`
+    /// is the other user's.
     pub fn take_in(
         &mut self,
         direction: Direction,

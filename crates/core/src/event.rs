@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::conversation::{ConversationEvent, ConversationView};
 use super::id::UserId;
 use super::message::Message;
+use super::pins::PinInfo;
 use super::privacy::Privacy;
 use super::reaction::ReactionChange;
 use super::receipts::ReceiptInfo;
@@ -101,6 +102,8 @@ pub enum Event {
         /// The change.
         change: ReactionChange,
     },
+    /// Messages were pinned, or are no longer pinned.
+    PinsChanged(Vec<PinInfo>),
     /// The user blocked or unblocked others.
     BlacklistChanged {
         /// How the list changed.
@@ -131,6 +134,7 @@ impl Event {
             }
             Self::MessagesRevoked(messages) | Self::MessagesEdited(messages) => messages.len(),
             Self::ConversationChanged(changes) => changes.len(),
+            Self::PinsChanged(infos) => infos.len(),
             Self::ReactionsChanged { .. } => 1,
             Self::TotalChanged(_)
             | Self::ConversationReceiptChanged(_)

@@ -22,6 +22,7 @@ pub mod list;
 pub mod login;
 pub mod marks;
 pub mod message;
+pub mod pins;
 pub mod preferences;
 pub mod privacy;
 pub mod profile;

@@ -20,6 +20,8 @@ pub const REACTION_TYPE_MAX_BYTES: usize = 32;
 pub const REACTION_TYPES_MAX: usize = 100;
 /// The most reactions of one user with one type to one message.
 pub const REACTION_COUNT_MAX: u64 = 1_000_000;
+/// The most pinned messages of one conversation.
+pub const PINNED_MESSAGES_MAX: usize = 10;
 /// The most users of one page of those who reacted.
 pub const REACTION_USERS_MAX: usize = 100;
 /// Longest `searchedContent` of a Custom message, in bytes.
@@ -40,7 +42,7 @@ pub const RECEIPTS_PER_SECOND: usize = 30;
 pub const RECEIPTS_BATCH_MAX: usize = 10;
 /// Messages whose read receipts one call queries.
 pub const RECEIPTS_QUERY_MAX: usize = 100;
-/// To how many of the user's newest conversations a new name or avatar is published.
+/// The number of the user's newest conversations in which a new name or avatar is published.
 pub const PROFILE_CONVERSATIONS_MAX: usize = 64;
 /// The most users of one `query_users_info` call.
 pub const USERS_INFO_MAX: usize = 10;

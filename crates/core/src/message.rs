@@ -22,9 +22,9 @@ pub struct Draft {
 
 impl Draft {
     /// Distinguishes a repeat from a reuse of its local message ID: equal for equal content, type
-    /// and extended data. Only compared within one
-    /// process, so it may differ between processes. The hash is a fast one: whoever finds two contents
-    /// with the same one can only have messages of their own taken for repeats.
+    /// and extended data. It is compared within one process only, and may differ between processes.
+    /// The hash is fast and not secure: a sender who finds a collision can only make an own message
+    /// look like a repeat.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         fingerprint(&self.content, &self.extended_data)
@@ -80,6 +80,15 @@ pub struct Revocation {
     pub extended_data: String,
 }
 
+/// A message is pinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    /// Whether the sender of the message pinned it; otherwise its receiver did.
+    pub by_sender: bool,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+}
+
 /// Later changes that a message shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Annotations {
@@ -94,6 +103,8 @@ pub struct Annotations {
     pub read_ms: u64,
     /// The reactions to it, by the time of the first one of each type.
     pub reactions: Vec<Reaction>,
+    /// Its pin, if it is pinned.
+    pub pinned: Option<Pinned>,
 }
 
 /// A message that peerd accepted.
@@ -162,6 +173,12 @@ impl Message {
     #[must_use]
     pub fn reactions(&self) -> &[Reaction] {
         self.annotations.as_ref().map_or(&[], |annotations| &annotations.reactions)
+    }
+
+    /// Its pin, if it is pinned.
+    #[must_use]
+    pub fn pinned(&self) -> Option<Pinned> {
+        self.annotations.as_ref().and_then(|annotations| annotations.pinned)
     }
 
     /// The approximate bytes of everything that its users set. JSON takes up to six times as many.

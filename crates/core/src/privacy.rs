@@ -19,7 +19,7 @@ pub enum Hidden {
 }
 
 impl Privacy {
-    /// Of its stored form.
+    /// The settings in their stored form.
     #[must_use]
     pub const fn from_bits(bits: u32) -> Self {
         Self(bits)
@@ -37,7 +37,7 @@ impl Privacy {
         self.0 & (1 << what as u8) != 0
     }
 
-    /// With one part hidden or shown.
+    /// The settings with one part hidden or shown.
     #[must_use]
     pub const fn with(self, what: Hidden, hide: bool) -> Self {
         let bit = 1 << what as u8;

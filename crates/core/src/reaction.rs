@@ -6,8 +6,8 @@ use super::limits::{REACTION_COUNT_MAX, REACTION_TYPES_MAX};
 use super::message::Direction;
 use super::rejection::Rejection;
 
-/// A sixth of the most bytes that a body has for the reactions with one type: IDs, names of fields,
-/// the type, which JSON may write with six bytes for one.
+/// A sixth of the maximum size of the reactions with one type in a body: IDs, names of fields, and
+/// the type, of which JSON may write each byte as six.
 pub const REACTION_BYTES: usize = 160;
 
 /// A type of reaction to a message, and how often each of the two users reacted with it. At least
@@ -29,7 +29,7 @@ impl Reaction {
         self.by_sender + self.by_receiver
     }
 
-    /// How often the user reacted with it for whom the message has this direction.
+    /// How often it was used by the user for whom the message has this direction.
     #[must_use]
     pub const fn by(&self, direction: Direction) -> u64 {
         match direction {

@@ -2,9 +2,9 @@
 //! the other.
 //!
 //! A receipt concerns both users. The reader's owner first stores that it begins, the author's
-//! owner stores it, and then the reader's owner stores it too. Only from then on the reader is
-//! shown it, so that it never happens for the reader alone; if the reader's owner ends in between,
-//! the next one repeats it. Positions are order keys, which are never assigned again.
+//! owner stores it, and then the reader's owner stores it too. Only then is it shown to the reader,
+//! so that it never happens for the reader alone; if the reader's owner ends in between, the next
+//! one repeats it. Positions are order keys, which are never assigned again.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::message::{Direction, Message, ReceiptStatus};
 use super::rejection::Rejection;
 use super::user::User;
 
-/// Up to which messages of a conversation read receipts were sent. Each only moves forward.
+/// How far read receipts were sent in a conversation. Each position only moves forward.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReceiptMarks {
     /// The user has confirmed the other's messages up to here, and the other knows.
@@ -62,7 +62,7 @@ impl ReceiptInfo {
 }
 
 impl ReceiptMarks {
-    /// Up to where a direction is confirmed.
+    /// The position up to which a direction is confirmed.
     #[must_use]
     pub const fn of(&self, direction: Direction) -> OrderKey {
         match direction {
@@ -71,7 +71,7 @@ impl ReceiptMarks {
         }
     }
 
-    /// Up to where a receipt has begun of which it is not known whether the other knows.
+    /// The position up to which a receipt has begun, if the other user's owner may not know of it.
     #[must_use]
     pub fn unfinished(&self) -> Option<OrderKey> {
         (self.begun > self.sent).then_some(self.begun)
@@ -92,7 +92,7 @@ impl ReceiptMarks {
         }
     }
 
-    /// Whether a message of this direction is confirmed, and does not show it.
+    /// Whether a message of this direction is confirmed, and does not show it yet.
     fn confirms(&self, direction: Direction, message: &Message) -> bool {
         message.receipt == ReceiptStatus::Processing && message.key <= self.of(direction)
     }
@@ -110,6 +110,12 @@ impl User {
 impl Event {
     /// Shows the receipts of the messages of an event to `user`.
     pub fn show_receipts(&mut self, user: &User) {
+        if let Self::PinsChanged(infos) = self {
+            for info in infos {
+                show_receipt(&mut info.message, user);
+            }
+            return;
+        }
         let messages = if let Self::ReactionsChanged { message, .. } = self {
             std::slice::from_mut(message)
         } else if let Self::MessagesRevoked(messages)

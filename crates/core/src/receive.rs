@@ -21,7 +21,7 @@ use super::user_info::Profile;
 pub struct Placed {
     /// The message.
     pub message: Arc<Message>,
-    /// The mark of the sender with it.
+    /// The sender's mark, this message included.
     pub mark: Mark,
     /// Its page.
     pub page: PagePointers,

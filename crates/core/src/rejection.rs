@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::limits::{MUTED_MAX, PINNED_MAX, RECEIPTS_BATCH_MAX};
+use super::limits::{MUTED_MAX, PINNED_MAX, PINNED_MESSAGES_MAX, RECEIPTS_BATCH_MAX};
 
 /// A refusal that the caller can expect and understand. Each has one of ZIM's codes. Failures of
 /// the environment, like a store that does not answer, are not among them.
@@ -52,13 +52,17 @@ pub enum Rejection {
     Revoked,
     /// The message is not the caller's to change, or its type cannot be changed.
     NotPermitted,
+    /// The message is not pinned.
+    NotPinned,
     /// The message is too old to be edited.
     TooLateToEdit,
+    /// The conversation has the maximum number of pinned messages.
+    TooManyPinnedMessages,
     /// The call confirms more messages than one call may.
     TooManyReceipts,
     /// The message is too old to be reacted to.
     TooLateToReact,
-    /// The caller has reacted with this type already, or has not.
+    /// The caller has reacted with this type already, or has no reaction with it to delete.
     ReactionUnchanged,
 }
 
@@ -81,12 +85,14 @@ impl Rejection {
             Self::NotLoggedIn => 6_000_121,
             Self::TargetNotFound => 6_000_204,
             Self::EditedMeanwhile => 6_000_205,
+            Self::NotPinned => 6_000_208,
             Self::TooLateToRevoke => 6_000_278,
             Self::Revoked => 6_000_279,
             Self::TooManyReceipts => 6_000_282,
             Self::BlockedByReceiver => 6_000_284,
             Self::NotPermitted | Self::TooLateToReact => 6_000_285,
             Self::TooLateToEdit => 6_000_286,
+            Self::TooManyPinnedMessages => 6_000_287,
             Self::ReactionUnchanged => 6_000_280,
             Self::ConversationNotFound => 6_000_603,
             Self::PinnedListFull => 6_000_604,
@@ -113,7 +119,9 @@ impl Rejection {
             Self::TooLateToRevoke => "too_late_to_revoke",
             Self::Revoked => "message_revoked",
             Self::NotPermitted => "not_permitted",
+            Self::NotPinned => "not_pinned",
             Self::TooLateToEdit => "too_late_to_edit",
+            Self::TooManyPinnedMessages => "too_many_pinned_messages",
             Self::TooManyReceipts => "too_many_receipts",
             Self::TooLateToReact => "too_late_to_react",
             Self::ReactionUnchanged => "reaction_unchanged",
@@ -139,8 +147,10 @@ impl Rejection {
             | Self::TooLateToRevoke
             | Self::Revoked
             | Self::NotPermitted
+            | Self::NotPinned
             | Self::TooLateToEdit
             | Self::TooLateToReact
+            | Self::TooManyPinnedMessages
             | Self::TooManyReceipts
             | Self::ReactionUnchanged => None,
         }
@@ -192,7 +202,11 @@ impl fmt::Display for Rejection {
             Self::NotPermitted => {
                 f.write_str("the message is not the caller's, or its type cannot be changed")
             }
+            Self::NotPinned => f.write_str("the message is not pinned"),
             Self::TooLateToEdit => f.write_str("the message is too old to be edited"),
+            Self::TooManyPinnedMessages => {
+                write!(f, "{PINNED_MESSAGES_MAX} messages are pinned, which is the maximum")
+            }
             Self::TooManyReceipts => {
                 write!(f, "a call confirms at most {RECEIPTS_BATCH_MAX} messages as read")
             }

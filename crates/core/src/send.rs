@@ -52,7 +52,7 @@ pub struct Send {
     pub to_field: &'static str,
     /// The message.
     pub draft: Draft,
-    /// How.
+    /// The options.
     pub options: SendOptions,
 }
 

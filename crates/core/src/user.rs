@@ -93,7 +93,7 @@ pub struct User {
     pub amendments_made: Window,
     /// Read receipts sent in the last second.
     pub receipts_sent: Window,
-    /// To whom the user was shown as typing in the last second.
+    /// The users to whom this user was shown as typing in the last second.
     pub typing_sent: Signals,
     /// Changes of the user's profile and privacy in the last second.
     pub profile_changes: Window,
@@ -151,7 +151,7 @@ impl User {
     }
 
     fn seen_within(&self, now_ms: u64, span_ms: u64) -> bool {
-        // A login is a call too. After a crash right behind it, only its own time is known.
+        // A login is a call too. After a crash right after it, only the time of the login is known.
         let since_ms = self.account.sessions.last().map(|session| session.since_ms);
         let last_seen_ms = self.account.last_seen_ms.max(since_ms);
         last_seen_ms.is_some_and(|seen_ms| now_ms.saturating_sub(seen_ms) <= span_ms)

@@ -7,7 +7,7 @@ use bytes::Bytes;
 /// The beginning of every header block.
 const VERSION: &[u8] = b"NATS/1.0";
 
-/// What is wrong with a header block.
+/// The problem of a malformed header block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// Its length does not fit its message.

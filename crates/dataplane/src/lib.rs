@@ -2,9 +2,8 @@
 //!
 //! [`Client`] subscribes, publishes, sends requests, and makes round trips to the server
 //! ([`Client::round_trip`]). It reconnects whenever the connection is lost, and subscribes again.
-//! Whatever a publisher puts into a message never ends the connection: subjects are bytes, and
-//! [`Headers`] keeps a malformed header block unchanged. The README lists what the crate does and
-//! what it does not.
+//! No message of a publisher ends the connection: subjects are bytes, and [`Headers`] keeps a
+//! malformed header block unchanged. The README lists what the crate does and what it does not.
 
 mod address;
 mod auth;

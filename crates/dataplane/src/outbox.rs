@@ -260,7 +260,7 @@ impl Outbox {
     }
 }
 
-/// What ends a message.
+/// The end of a message.
 const END: &[u8] = b"\r\n";
 
 fn digits(number: usize) -> usize {

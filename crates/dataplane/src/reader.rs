@@ -53,7 +53,8 @@ impl<'r, F: FnMut(&ServerInfo)> Reader<'r, F> {
                 in_a_row = 0;
                 yield_now().await;
             }
-            // What handlers answer waits in the write buffer: no more is read than the server takes.
+            // The answers of handlers wait in the write buffer: no more is read than the server
+            // accepts.
             self.shared.outbox.drained().await;
             match from.read_buf(&mut self.buffer).await {
                 Ok(0) => return "the server closed the connection".to_owned(),

@@ -14,8 +14,8 @@ use crate::subscriptions::{Queue, unsubscribe};
 /// does not check again.
 const STALL: Duration = Duration::from_millis(20);
 
-/// A subscription. Its messages must be taken: those for which it has no room are dropped. Dropping
-/// it unsubscribes at once.
+/// A subscription. Its messages must be taken: when its queue is full, further ones are dropped.
+/// Dropping the subscription unsubscribes at once.
 #[derive(Debug)]
 pub struct Subscription {
     handle: HandledSubscription,

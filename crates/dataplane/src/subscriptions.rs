@@ -1,4 +1,4 @@
-//! The subscriptions of a connection: their subjects, where their messages go, and how they end.
+//! The subscriptions of a connection: their subjects, the targets of their messages, and their end.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -21,13 +21,13 @@ struct Entry {
     /// The number of messages that arrived, and how many of them on earlier connections.
     came: u64,
     came_before: u64,
-    /// The message with which it ends.
+    /// The number of the message with which it ends.
     ends_after: Option<u64>,
     /// Whether UNSUB was sent: the subscription is not restored on a new connection.
     is_ending: bool,
 }
 
-/// Where the messages of a subscription go.
+/// The target of the messages of a subscription.
 enum Sink {
     /// Into a queue. `bytes` is the size of the waiting messages.
     Queue { messages: mpsc::Sender<Message>, bytes: Arc<AtomicUsize> },
@@ -44,7 +44,7 @@ impl fmt::Debug for Sink {
     }
 }
 
-/// What became of a message.
+/// The result of passing a message to its subscription.
 pub(crate) enum Taken {
     /// It waits in its queue, or its subscription has ended.
     Done,

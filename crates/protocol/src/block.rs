@@ -33,7 +33,7 @@ pub fn measured<E>(write: impl FnOnce(&mut Buffer) -> Result<(), E>) -> Result<u
 /// appending is a comparison and a copy.
 #[derive(Debug, Default)]
 pub struct Buffer {
-    /// The memory: what is not written to yet has any values.
+    /// The memory. The part that was not written yet has arbitrary values.
     bytes: Vec<u8>,
     /// How much of it is written.
     length: usize,
@@ -69,13 +69,13 @@ impl Buffer {
         self.bytes.resize(length.next_power_of_two().max(FIRST), 0);
     }
 
-    /// What was written.
+    /// The bytes that were written.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
         &self.bytes[..self.length]
     }
 
-    /// Forgets what was written after `length` bytes.
+    /// Drops the bytes after the first `length`.
     pub fn truncate(&mut self, length: usize) {
         self.length = self.length.min(length);
     }

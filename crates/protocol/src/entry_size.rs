@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::encoding::Encoding;
 use super::message::{ConversationBody, MessageBody};
-use super::size::counted;
+use super::size::{AROUND_BYTES, counted};
 use peerd_core::conversation::ConversationView;
 use peerd_core::id::UserId;
 use peerd_core::message::Message;
@@ -47,6 +47,13 @@ impl Sizes<'_> {
     pub fn message(self, message: &Message) -> usize {
         let (viewer, content_max) = (self.viewer, Some(self.content_max));
         self.of(&MessageBody { message, viewer, content_max })
+    }
+
+    /// The most bytes that the sender of each of `count` messages may have set, so that all of them
+    /// fit into `most`.
+    #[must_use]
+    pub fn content_of_each(self, count: usize, most: usize) -> usize {
+        most.checked_div(count).unwrap_or(most).saturating_sub(AROUND_BYTES)
     }
 
     /// A conversation.

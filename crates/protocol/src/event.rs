@@ -15,6 +15,7 @@ use peerd_core::conversation::{ConversationEvent, ConversationView};
 use peerd_core::event::{DeleteType, Event, Revision};
 use peerd_core::id::UserId;
 use peerd_core::message::Message;
+use peerd_core::pins::PinInfo;
 use peerd_core::receipts::ReceiptInfo;
 
 /// The `state` of a connection that ended.
@@ -52,6 +53,7 @@ pub const fn name(event: &Event) -> &'static str {
         Event::MessageDeleted { .. } | Event::AllMessagesDeleted => "message_deleted",
         Event::MessagesRevoked(_) => "message_revoke_received",
         Event::MessagesEdited(_) => "message_edited",
+        Event::PinsChanged(_) => "message_pin_status_changed",
         Event::ReactionsChanged { .. } => "message_reactions_changed",
         Event::ConversationsAllDeleted { .. } => "conversations_all_deleted",
         Event::ReceiptsChanged(_) => "message_receipt_changed",
@@ -64,8 +66,8 @@ pub const fn name(event: &Event) -> &'static str {
     }
 }
 
-/// An event that belongs to no change of the user's conversations, is never stored, and is small: its
-/// fields are those of the body. A command that publishes one defines it in its own file.
+/// An event that belongs to no change of the user's conversations, is never stored, and is small:
+/// its fields are those of the body. A command that publishes one defines it in its own file.
 pub trait LiveEvent: Serialize {
     /// The name in the subject: the SDK's in `snake_case`.
     const NAME: &'static str;
@@ -241,6 +243,10 @@ impl Serialize for Shown<'_> {
                 previous_revision,
             }
             .serialize(serializer),
+            Event::PinsChanged(infos) => {
+                let infos = PinInfos { infos, viewer, content_max };
+                PinsChanged { infos, revision, previous_revision }.serialize(serializer)
+            }
             Event::BlacklistChanged { action, users } => Blacklist {
                 user_list: UserInfos(users),
                 action: *action as u8,
@@ -379,6 +385,39 @@ struct ReceiptsChanged<'a> {
     revision: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     previous_revision: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PinsChanged<'a> {
+    infos: PinInfos<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_revision: Option<u64>,
+}
+
+/// How the pins of messages changed.
+struct PinInfos<'a> {
+    infos: &'a [PinInfo],
+    viewer: &'a UserId,
+    content_max: Option<usize>,
+}
+
+impl Serialize for PinInfos<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<'a> {
+            pin_status: u8,
+            message: MessageBody<'a>,
+        }
+        let Self { infos, viewer, content_max } = *self;
+        serializer.collect_seq(infos.iter().map(|PinInfo { status, message }| Body {
+            pin_status: *status as u8,
+            message: MessageBody { message, viewer, content_max },
+        }))
+    }
 }
 
 #[derive(Serialize)]

@@ -14,10 +14,11 @@ use crate::reply::{Reply, Shown};
 use peerd_core::event::Event;
 use peerd_core::id::UserId;
 use peerd_core::message::Message;
+use peerd_core::pins::PinInfo;
 
 /// The bytes of an event or a page around its list: names, IDs, revisions.
 const AROUND_LIST_BYTES: usize = 768;
-/// The bytes of an event around each of its conversations.
+/// The bytes of an event around each of its conversations or messages.
 const AROUND_ENTRY_BYTES: usize = 64;
 
 /// A body that cannot be sent.
@@ -115,6 +116,10 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
         Event::MessagesEdited(messages) => {
             let parts = split(messages, |message| sizes.message(message), most);
             parts.map(|messages| Event::MessagesEdited(messages.into())).collect()
+        }
+        Event::PinsChanged(infos) => {
+            let size = |info: &PinInfo| sizes.message(&info.message) + AROUND_ENTRY_BYTES;
+            split(infos, size, most).map(|infos| Event::PinsChanged(infos.to_vec())).collect()
         }
         Event::ConversationChanged(changes) => {
             let parts = split(changes, |(_, view)| sizes.view(view) + AROUND_ENTRY_BYTES, most);

@@ -1,5 +1,5 @@
-//! The public contract of peerd as types: subjects, headers, requests, replies and events, and their
-//! conversion to and from the types of [`peerd_core`]. Pure functions: bytes in, values out.
+//! The public contract of peerd as types: subjects, headers, requests, replies and events, and
+//! their conversion to and from the types of [`peerd_core`]. Pure functions: bytes in, values out.
 
 pub mod block;
 pub mod content;

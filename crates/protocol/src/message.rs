@@ -10,7 +10,7 @@ use super::{content, size};
 use peerd_core::conversation::ConversationView;
 use peerd_core::id::UserId;
 use peerd_core::marks::ConversationMarks;
-use peerd_core::message::{Direction, Message};
+use peerd_core::message::{Direction, Message, Pinned};
 
 /// The `conversationType` of a conversation with a peer, the only type.
 pub const PEER: u8 = 0;
@@ -76,6 +76,11 @@ impl Object for Shown<'_> {
         sink.field("receiptStatus", &(message.receipt as u8))?;
         sink.field("extendedData", extended_data)?;
         sink.field("isServerMessage", &false)?;
+        if let Some(Pinned { by_sender, at_ms }) = message.pinned() {
+            let user = if by_sender { &message.sender } else { &message.receiver };
+            sink.field("pinnedUserID", user.as_str())?;
+            sink.field("pinnedTime", &at_ms)?;
+        }
         if is_shortened {
             sink.field(IS_CONTENT_OMITTED, &true)
         } else {
@@ -119,7 +124,7 @@ pub struct ConversationBody<'a> {
 
 impl Serialize for ConversationBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Where there is not room for all, the draft comes first: it is shown nowhere else.
+        // If there is not room for both, the draft comes first: it is shown nowhere else.
         let draft = self.view.draft.as_deref().unwrap_or_default();
         let draft_bytes = size::text_bytes(draft, encoding(serializer.is_human_readable()));
         let content_max = self.content_max.map(|most| most.saturating_sub(draft_bytes));

@@ -1,6 +1,6 @@
-//! Writes `MessagePack`. The bytes are those of rmp-serde, which reads them. The difference: all is
-//! written into a buffer in memory, so that a field compiles to a few instructions. A send writes six
-//! bodies.
+//! Writes `MessagePack`. The bytes are those of rmp-serde, which reads them. Unlike rmp-serde it
+//! writes into a buffer in memory, so that a field compiles to a few instructions: a send writes
+//! six bodies.
 
 use std::fmt::Display;
 

@@ -1,13 +1,13 @@
-//! Objects that list their fields once: their number follows from the list. A `MessagePack` map begins
-//! with the number of its fields.
+//! Objects that list their fields once, from which the number of fields follows. A `MessagePack`
+//! map begins with the number of its fields.
 
 use std::convert::Infallible;
 
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
-/// The name of an object whose fields are written one by one: neither encoding shows it. An object is
-/// written as a struct, and not as a map, since its names are known when this is compiled.
+/// The name of an object whose fields are written one by one. Neither encoding shows it. An object
+/// is written as a struct, and not as a map, since its names are known when this is compiled.
 pub(super) const NAMED: &str = "";
 
 /// An object as a list of fields.

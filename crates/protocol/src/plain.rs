@@ -1,14 +1,14 @@
-//! Reads the request of a plain text message from `MessagePack` without the tree of a body: what most
-//! sends are. Anything beside that, and anything wrong, is left to [`crate::decode`], which reads every
-//! request and words every refusal. Both read the same where both do, by a test.
+//! Reads the request of a plain text message, as most sends are, from `MessagePack` without the
+//! tree of a body. Every other request, and every invalid one, is left to [`crate::decode`], which
+//! writes all error texts. A test shows that both read the same.
 
 use peerd_core::content::{Content, MessageType};
 use peerd_core::id::{LocalMessageId, UserId};
 use peerd_core::message::Draft;
 use peerd_core::send::{Send, SendOptions};
 
-/// Reads a request whose receiver is in the field `to_field`. `None` where it is for
-/// [`crate::decode`] to read.
+/// Reads a request whose receiver is in the field `to_field`. `None` if [`crate::decode`] must read
+/// it.
 #[must_use]
 pub fn send(body: &[u8], to_field: &'static str, user_id_bytes: usize) -> Option<Send> {
     let mut rest = body;

@@ -110,7 +110,7 @@ impl Serialize for Changed<'_> {
     }
 }
 
-/// What a user did: `userChangeInfoList`.
+/// The changes that a user made: `userChangeInfoList`.
 pub(super) struct UserChanges<'a> {
     pub(super) message: &'a Message,
     pub(super) change: &'a ReactionChange,

@@ -21,10 +21,10 @@ use peerd_core::send::{Push, Send};
 /// The size of a NATS message beside its body: the headers, which count, and their framing.
 const HEADERS_BYTES: usize = 1024;
 /// The most bytes around the part of a message that its sender sets, in any form: the message's
-/// other fields, the conversation that shows it, and the event or reply that shows the conversation,
-/// with the longest IDs, name and avatar. A test measures it. It also covers the header and
-/// numbers of a record and of a delivery from owner to owner, which are smaller.
-const AROUND_BYTES: usize = 4096;
+/// other fields, the conversation that shows it, and the event or reply that shows the
+/// conversation, with the longest IDs, name and avatar. A test measures it. It also covers the
+/// header and numbers of a record and of a delivery from owner to owner, which are smaller.
+pub(super) const AROUND_BYTES: usize = 4096;
 /// The most bytes that JSON turns one byte into.
 const JSON_ESCAPED: usize = 6;
 /// An upper bound for the JSON size of one part of a message beyond what [`Content::size_bytes`]

@@ -123,7 +123,7 @@ pub struct PrivacyBody {
 }
 
 impl PrivacyBody {
-    /// With the names of the contract.
+    /// The settings with the names of the contract.
     #[must_use]
     pub const fn of(privacy: Privacy) -> Self {
         Self {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Duration, sleep};
 
 use crate::client::{Client, Said};
@@ -253,6 +253,10 @@ impl Client {
             if shown.is_none_or(|shown| number(shown, "notificationStatus") == 1) {
                 loud += unread;
             }
+            let Some(pinned) = self.surely(user, &Request::PinnedMessages { other }).await else {
+                return;
+            };
+            self.same_pins(user, other, &pinned);
             if self.surely(user, &Request::IsBlocked { other }).await.is_none() {
                 return;
             }
@@ -300,6 +304,32 @@ impl Client {
             self.world.lock().broken(Rule::Pages, why);
         }
         Some(whole.into_iter().zip(lists.pop().unwrap_or_default()).collect())
+    }
+
+    /// Both users see the same pinned messages, apart from those that one of them may have deleted,
+    /// also where it is not known whether they were pinned.
+    fn same_pins(&self, user: usize, other: usize, pinned: &Value) {
+        let mut core = self.world.lock();
+        let is_seen_by_both = |message: &&Value| {
+            let Some(logged) = core.watch.logged(text(message, "messageID")) else { return true };
+            let stored = (logged.id.as_str(), logged.stored_at_ms);
+            let end = (u64::MAX, u64::MAX);
+            let pairs = [(user, other), (other, user)];
+            pairs.into_iter().all(|pair| !core.watch.journal.hidden(pair, stored, end).be)
+        };
+        let shown = pinned["messageList"].as_array().into_iter().flatten();
+        let shown = shown.filter(is_seen_by_both).map(|message| {
+            json!([message["messageID"], message["pinnedUserID"], message["pinnedTime"]])
+        });
+        let shown: Vec<Value> = shown.collect();
+        let users = [user.min(other), user.max(other)];
+        let pinned = &mut core.watch.pinned;
+        let first = pinned.entry(users).or_insert_with(|| (user, shown.clone())).clone();
+        if first.1 != shown {
+            let (one, two) = (NAMES[user], NAMES[first.0]);
+            let why = format!("{one} sees the pins {shown:?}, {two} sees {:?}", first.1);
+            core.broken(Rule::ChangesStay, why);
+        }
     }
 
     /// Both users of a message see the same reactions, also where it is not known whether they were

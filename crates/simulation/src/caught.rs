@@ -29,7 +29,7 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         }
         Fault::OwnMessagesCount | Fault::MutedCounts => &[Rule::CountsEqualRecount],
         Fault::WrongReceiver => &[Rule::PublishedCorrectly, Rule::OneOwner],
-        Fault::BlockIgnored | Fault::BlockedReacts => &[Rule::Blocked],
+        Fault::BlockIgnored | Fault::BlockedReacts | Fault::BlockedPins => &[Rule::Blocked],
         Fault::KeyGoesBack | Fault::GapInSequence => &[Rule::InSequence],
         Fault::FormerOwnerSends => &[Rule::OneOwner, Rule::PublishedAtAll],
         Fault::LostSession
@@ -43,7 +43,9 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         | Fault::HiddenShown
         | Fault::EndedSessionOnline => &[Rule::ChangesStay],
         // The sender's history lacks the change, and so does the event.
-        Fault::PageUnnamed => &[Rule::ChangesStay, Rule::PublishedCorrectly],
+        Fault::PageUnnamed | Fault::PinUnnamed | Fault::LostPins => {
+            &[Rule::ChangesStay, Rule::PublishedCorrectly]
+        }
         // Its revision was published and is not stored, so that the next owner's goes back.
         Fault::LostDeletion => &[Rule::ChangesStay, Rule::PublishedInOrder],
         Fault::RevisionGoesBack => &[Rule::PublishedInOrder],
@@ -57,7 +59,8 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::ReceiptOfBlocked
         | Fault::ReceiptDespitePrivacy
         | Fault::ExpiredFollowed
-        | Fault::WrongReactor => &[Rule::PublishedCorrectly],
+        | Fault::WrongReactor
+        | Fault::WrongPinner => &[Rule::PublishedCorrectly],
     }
 }
 
@@ -69,14 +72,14 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::RevisionGoesBack
         | Fault::OwnMessagesCount
         | Fault::LostSession => 2,
-        Fault::BlockIgnored => 3,
+        Fault::BlockIgnored | Fault::EndedSessionOnline | Fault::LostStatus => 3,
         Fault::ChangeMissed => 9,
-        Fault::LostDeletion => 28,
+        Fault::LostDeletion => 44,
         Fault::BlockedReacts => 30,
         Fault::ReadTooFar => 79,
         Fault::LeaseIgnored => 78,
         Fault::RateForgotten => 150,
-        Fault::MutedCounts => 5,
+        Fault::MutedCounts | Fault::LostPreference | Fault::HiddenShown => 5,
         Fault::StaleCopy => 12,
         Fault::KeyGoesBack => 6,
         Fault::FormerOwnerSends => 85,
@@ -90,7 +93,6 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::WrongStream
         | Fault::SendReadsTheLog
         | Fault::DeletedShown
-        | Fault::LostPreference
         | Fault::LostReceipt
         | Fault::HalfReceipt
         | Fault::ReceiptOfBlocked
@@ -98,11 +100,12 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::WrongNumber
         | Fault::LostReaction
         | Fault::PageUnnamed
-        | Fault::LostStatus
         | Fault::LostSubscription
         | Fault::FollowerNotShown
-        | Fault::HiddenShown
-        | Fault::EndedSessionOnline
+        | Fault::LostPins
+        | Fault::PinUnnamed
+        | Fault::BlockedPins
+        | Fault::WrongPinner
         | Fault::WrongReactor => 1,
         Fault::ExpiredFollowed => 8,
     }

@@ -283,6 +283,17 @@ impl Client {
             Call::Typing { other, on } => {
                 self.ask(user, &Request::Typing { other, on }).await;
             }
+            Call::PinMessage { other, pick, on } => {
+                let known = self.world.lock().watch.journal.known_with(user, other);
+                if let Some(id) = known.get(pick % known.len().max(1)).cloned() {
+                    let kind = OpKind::PinMessage(id.clone(), on);
+                    let request = Request::PinMessage { other, id, on, replaces: true };
+                    self.change(user, Some(other), kind, &request).await;
+                }
+            }
+            Call::PinnedMessages { other } => {
+                self.ask(user, &Request::PinnedMessages { other }).await;
+            }
             Call::React { other, pick, change } => self.react(user, other, pick, change).await,
             Call::Blacklist => {
                 self.ask(user, &Request::Blacklist { count: NAMES.len(), place: 0 }).await;

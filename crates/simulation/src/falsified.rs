@@ -6,6 +6,7 @@ use peerd::failpoint::{self, Fault};
 use serde_json::{Value, json};
 
 const REACTED: &str = ".message_reactions_changed";
+const PINNED: &str = ".message_pin_status_changed";
 const RECEIVED: &str = ".peer_message_received";
 
 /// Applies the injected fault to a message that leaves an instance.
@@ -16,6 +17,7 @@ pub(crate) fn falsified(mut outgoing: Outgoing) -> Outgoing {
         Fault::RevisionGoesBack,
         Fault::WrongReceiver,
         Fault::WrongReactor,
+        Fault::WrongPinner,
     ];
     if !faults.into_iter().any(failpoint::is) {
         return outgoing;
@@ -34,6 +36,14 @@ pub(crate) fn falsified(mut outgoing: Outgoing) -> Outgoing {
         let user = &info["userChangeInfoList"][0]["userID"];
         let other = users.into_iter().find(|other| *other != user).cloned();
         info["userChangeInfoList"][0]["userID"] = other.unwrap_or_default();
+    }
+    if failpoint::is(Fault::WrongPinner) && outgoing.subject.ends_with(PINNED) {
+        let message = &mut body["infos"][0]["message"];
+        let users = [&message["senderUserID"], &message["conversationID"]];
+        let other = users.into_iter().find(|other| **other != message["pinnedUserID"]).cloned();
+        if message["pinnedUserID"].is_string() {
+            message["pinnedUserID"] = other.unwrap_or_default();
+        }
     }
     if outgoing.subject.ends_with(RECEIVED) {
         let first = &body["messageList"][0];

@@ -63,6 +63,8 @@ pub(crate) enum OpKind {
     Logout,
     /// Reacts to a message, or deletes the reaction.
     React(String, bool),
+    /// Pins a message, or removes its pin.
+    PinMessage(String, bool),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,26 +217,9 @@ impl Journal {
         (user, other): (usize, usize),
         initial: T,
         value: impl Fn(&OpKind) -> Option<T>,
-        (asked_ms, answered_ms): (u64, u64),
+        span: (u64, u64),
     ) -> BTreeSet<T> {
-        let ops: Vec<(&Op, T)> = self
-            .of(user, other)
-            .filter(|op| op.issued_ms <= answered_ms)
-            .filter_map(|op| value(&op.kind).map(|value| (op, value)))
-            .collect();
-        // A change that was done before the call began overrides the changes that were done before
-        // that change began.
-        let is_past = |done_ms: u64| {
-            ops.iter().any(|(op, _)| {
-                op.outcome == Outcome::Done && op.done_ms < asked_ms && op.issued_ms > done_ms
-            })
-        };
-        let changed = ops.iter().filter(|(op, _)| !is_past(op.done_ms));
-        let mut values: BTreeSet<T> = changed.map(|(_, value)| value.clone()).collect();
-        if !is_past(0) {
-            values.insert(initial);
-        }
-        values
+        possible(self.of(user, other), initial, value, span)
     }
 
     /// Likewise for a flag that is initially not set.
@@ -245,6 +230,22 @@ impl Journal {
         span: (u64, u64),
     ) -> May {
         let values = self.possible(pair, false, value, span);
+        May { be: values.contains(&true), not_be: values.contains(&false) }
+    }
+
+    /// Whether a message may be pinned, which both users of the conversation may change.
+    pub(crate) fn may_pin_message(
+        &self,
+        (user, other): (usize, usize),
+        id: &str,
+        span: (u64, u64),
+    ) -> May {
+        let value = |kind: &OpKind| {
+            let OpKind::PinMessage(named, on) = kind else { return None };
+            (named == id).then_some(*on)
+        };
+        let ops = self.of(user, other).chain(self.of(other, user));
+        let values = possible(ops, false, value, span);
         May { be: values.contains(&true), not_be: values.contains(&false) }
     }
 
@@ -377,7 +378,8 @@ impl Journal {
             | OpKind::Follow(_)
             | OpKind::Login
             | OpKind::Logout
-            | OpKind::React(..) => None,
+            | OpKind::React(..)
+            | OpKind::PinMessage(..) => None,
         };
         self.possible(pair, String::new(), text, span).into_iter().collect()
     }
@@ -416,7 +418,8 @@ impl Journal {
                 | OpKind::Follow(_)
                 | OpKind::Login
                 | OpKind::Logout
-                | OpKind::React(..) => (false, false),
+                | OpKind::React(..)
+                | OpKind::PinMessage(..) => (false, false),
             };
             may.be |= is_meant;
             may.not_be &= !(is_sure && op.outcome == Outcome::Done && op.done_ms < asked_ms);
@@ -445,7 +448,8 @@ impl Journal {
             | OpKind::CustomStatus(_)
             | OpKind::Follow(_)
             | OpKind::Block(_)
-            | OpKind::React(..) => None,
+            | OpKind::React(..)
+            | OpKind::PinMessage(..) => None,
         };
         self.may((user, user), value, span)
     }
@@ -470,8 +474,35 @@ impl Journal {
             | OpKind::Follow(_)
             | OpKind::Login
             | OpKind::Logout
-            | OpKind::React(..) => false,
+            | OpKind::React(..)
+            | OpKind::PinMessage(..) => false,
         };
         self.of(user, other).filter(is_clear)
     }
+}
+
+/// The values of a setting that a call between two times may see, after these changes of it.
+fn possible<'o, T: Clone + Ord>(
+    ops: impl Iterator<Item = &'o Op>,
+    initial: T,
+    value: impl Fn(&OpKind) -> Option<T>,
+    (asked_ms, answered_ms): (u64, u64),
+) -> BTreeSet<T> {
+    let ops: Vec<(&Op, T)> = ops
+        .filter(|op| op.issued_ms <= answered_ms)
+        .filter_map(|op| value(&op.kind).map(|value| (op, value)))
+        .collect();
+    // A change that was done before the call began overrides the changes that were done before
+    // that change began.
+    let is_past = |done_ms: u64| {
+        ops.iter().any(|(op, _)| {
+            op.outcome == Outcome::Done && op.done_ms < asked_ms && op.issued_ms > done_ms
+        })
+    };
+    let changed = ops.iter().filter(|(op, _)| !is_past(op.done_ms));
+    let mut values: BTreeSet<T> = changed.map(|(_, value)| value.clone()).collect();
+    if !is_past(0) {
+        values.insert(initial);
+    }
+    values
 }

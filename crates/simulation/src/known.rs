@@ -11,7 +11,7 @@ use crate::journal::{Journal, OpKind, Outcome};
 use crate::model::facts::{ANY, BlockList, Conversation, Facts, May};
 use crate::model::replies::{Difference, has_reacted};
 use crate::model::state::{Message, Reaction, User, show_info, show_rule, show_user};
-use crate::model::{NAMES, number, text};
+use crate::model::{NAMES, number, text, user_of};
 use crate::plan::{MARK, REACTION};
 use crate::rules::{Logged, Rule, Watch};
 
@@ -49,7 +49,7 @@ impl Before {
 pub(crate) struct Known<'w> {
     pub(crate) watch: &'w Watch,
     pub(crate) before: &'w Before,
-    /// Since when a block may have mattered: the first of several tries.
+    /// The time since which a block may matter: that of the first of several tries.
     pub(crate) since_ms: u64,
     pub(crate) answered_ms: u64,
 }
@@ -103,13 +103,17 @@ impl Known<'_> {
     }
 }
 
-/// A message with the reactions with which it is shown, if both are of the type of the plans.
-pub(crate) fn with_reactions(message: &Message, shown: &Value) -> Message {
+/// A message with the reactions and the pin with which it is shown, if they can be: reactions of the
+/// type of the plans, a pin of one of the two users.
+pub(crate) fn with_changes(message: &Message, shown: &Value) -> Message {
     let mut message = message.clone();
     let by = [message.from, message.to].map(|user| u64::from(has_reacted(user, shown)));
     if by != [0, 0] {
         message.reactions.push(Reaction { kind: REACTION.to_owned(), by });
     }
+    let by = user_of(text(shown, "pinnedUserID"));
+    let by = by.filter(|by| [message.from, message.to].contains(by));
+    message.pinned = by.map(|by| (by, number(shown, "pinnedTime")));
     message
 }
 
@@ -139,12 +143,17 @@ impl Facts for Known<'_> {
         logged.map_or(May::sure(false), confirmed)
     }
 
+    fn pinned(&self, message: &Message) -> May {
+        let pair = (message.from, message.to);
+        self.watch.journal.may_pin_message(pair, &message.id, self.span())
+    }
+
     fn message(&self, id: &str) -> Option<&Message> {
         self.watch.logged(id).map(|logged| &logged.message)
     }
 
     fn as_shown(&self, message: &Message, shown: &Value) -> Message {
-        with_reactions(message, shown)
+        with_changes(message, shown)
     }
 
     fn reacted(&self, user: usize, message: &Message) -> May {

@@ -15,6 +15,7 @@ pub(crate) mod conversations;
 mod delisting;
 pub(crate) mod facts;
 mod following;
+mod pins;
 mod preferences;
 mod profile;
 mod receipts;
@@ -225,6 +226,7 @@ impl Model {
             | Call::Numbered { .. }
             | Call::Changes { .. }
             | Call::Receipts { .. }
+            | Call::PinnedMessages { .. }
             | Call::IsBlocked { .. } => Ok(Expected::read()),
             Call::Delete { other, picks, foreign } => {
                 self.delete(user, *other, picks, *foreign, observed)
@@ -261,6 +263,9 @@ impl Model {
             }
             Call::ReceiptsRead { other, picks } => {
                 self.receipts_read(user, *other, picks, observed)
+            }
+            Call::PinMessage { other, pick, on, replaces } => {
+                self.pin_message(user, *other, *pick, (*on, *replaces), observed)
             }
             Call::ReceiptRead { other } => self.receipt_read(user, *other, observed),
             Call::React { other, pick, kind, increase } => {

@@ -20,6 +20,8 @@ const RECEIPTS: u64 = 0x7265_6164;
 const FOLLOWING: u64 = 0x666f_6c6c;
 /// Likewise for calls about the status of users.
 const STATUS: u64 = 0x7374_6174;
+/// Likewise for pinned messages.
+const PINS: u64 = 0x7069_6e73;
 /// The mark that users put on conversations.
 pub(crate) const MARK: i64 = 7;
 
@@ -217,6 +219,15 @@ pub(crate) enum Call {
         pick: usize,
         change: Reacting,
     },
+    /// Pins one of the messages that the caller knows, or removes its pin.
+    PinMessage {
+        other: usize,
+        pick: usize,
+        on: bool,
+    },
+    PinnedMessages {
+        other: usize,
+    },
 }
 
 /// A change of a user's reactions to a message.
@@ -253,6 +264,8 @@ impl Call {
             | Self::ReceiptOf { other, .. }
             | Self::Changes { other, .. }
             | Self::Follow { other, .. }
+            | Self::PinMessage { other, .. }
+            | Self::PinnedMessages { other }
             | Self::React { other, .. } => *other < users,
             Self::Login
             | Self::Logout
@@ -449,6 +462,13 @@ impl Plan {
             let at_ms = following.below(ends_ms);
             steps.push(Step { at_ms, what: What::Call { user, call } });
         }
+        let mut pins = Random::new(seed ^ PINS);
+        for _ in 0..pins.below(14) {
+            let user = busy(&mut pins, setup.users);
+            let call = pin(&mut pins, &setup, user);
+            let at_ms = pins.below(ends_ms);
+            steps.push(Step { at_ms, what: What::Call { user, call } });
+        }
         for _ in 0..faults {
             let fault = fault(&mut random, &setup);
             steps.push(Step { at_ms: random.below(ends_ms), what: What::Fault(fault) });
@@ -600,6 +620,16 @@ fn reaction(random: &mut Random, setup: &Setup, user: usize) -> Call {
         _ => Reacting::DeleteAll,
     };
     Call::React { other, pick: choose(random, 3), change }
+}
+
+/// A call that pins one of a few messages, or shows what is pinned.
+fn pin(random: &mut Random, setup: &Setup, user: usize) -> Call {
+    let other = other(random, setup.users, user);
+    match random.below(10) {
+        0 => Call::PinnedMessages { other },
+        1 => Call::History { other, count: 100, reverse: true, pick: None },
+        _ => Call::PinMessage { other, pick: choose(random, 3), on: random.percent(65) },
+    }
 }
 
 fn fault(random: &mut Random, setup: &Setup) -> Fault {

@@ -18,7 +18,7 @@ use peerd_protocol::subject::Token;
 use serde_json::{Value, json};
 
 use crate::journal::{Journal, OpKind, Outcome};
-use crate::known::{FOLLOWED_MS, with_reactions};
+use crate::known::{FOLLOWED_MS, with_changes};
 use crate::model::facts::May;
 use crate::model::replies::is_shown_rightly;
 use crate::model::state::Message;
@@ -125,8 +125,11 @@ pub(crate) struct Watch {
     pub(crate) events: usize,
     /// The status of a user as it was last shown to one who follows.
     pub(crate) statuses: BTreeMap<(usize, usize), Value>,
-    /// Who has reacted to each message, as the first of its users was shown at the end.
+    /// The users who reacted to each message, as the first of its two users saw it at the end.
     pub(crate) reacted: BTreeMap<String, (usize, Vec<usize>)>,
+    /// The pinned messages of each conversation, as the first of its users was shown them at the
+    /// end.
+    pub(crate) pinned: BTreeMap<[usize; 2], (usize, Vec<Value>)>,
 }
 
 pub(crate) fn id(user: usize) -> Option<UserId> {
@@ -193,6 +196,7 @@ impl Watch {
                 edited_ms: 0,
                 is_revoked: false,
                 reactions: Vec::new(),
+                pinned: None,
                 confirmed: false,
                 read_ms: 0,
             },
@@ -421,7 +425,12 @@ impl Core {
             }
         }
         for info in body["infos"].as_array().into_iter().flatten() {
-            self.published_receipt(user, info, now_ms);
+            if event == "message_pin_status_changed" {
+                self.watch.is_of(user, &info["message"]);
+                self.published_pin(info);
+            } else {
+                self.published_receipt(user, info, now_ms);
+            }
         }
         for info in body["infoList"].as_array().into_iter().flatten() {
             let last = &info["conversation"]["lastMessage"];
@@ -453,6 +462,20 @@ impl Core {
                 let why = format!("{} is shown {status}, and does not follow", NAMES[user]);
                 self.broken(Rule::PublishedCorrectly, why);
             }
+        }
+    }
+
+    /// A change of a pin is one that a user tried to make: nothing in the plans replaces a pin.
+    fn published_pin(&mut self, info: &Value) {
+        let message = &info["message"];
+        let on = number(info, "pinStatus") > 0;
+        let by = self::user(text(message, "pinnedUserID"));
+        let kind = OpKind::PinMessage(text(message, "messageID").to_owned(), on);
+        let ops = &self.watch.journal.ops;
+        let is_made = ops.iter().any(|op| op.kind == kind && (!on || Some(op.user) == by));
+        if !is_made || on != by.is_some() {
+            let why = format!("{info}, which this user did not make");
+            self.broken(Rule::PublishedCorrectly, why);
         }
     }
 
@@ -497,7 +520,7 @@ impl Core {
                 Some(logged)
                     if logged.to == user
                         && Some(logged.from) == from
-                        && is_shown_rightly(user, &with_reactions(logged, message), message) => {}
+                        && is_shown_rightly(user, &with_changes(logged, message), message) => {}
                 Some(_) => {
                     let why =
                         format!("{} receives {id}, which is not addressed to it", NAMES[user]);
@@ -555,9 +578,9 @@ impl Watch {
     /// one.
     pub(crate) fn is_of(&mut self, user: usize, message: &Value) {
         let id = text(message, "messageID");
-        let is_it = self.logged(id).is_some_and(|logged| {
-            is_shown_rightly(user, &with_reactions(logged, message), message)
-        });
+        let is_it = self
+            .logged(id)
+            .is_some_and(|logged| is_shown_rightly(user, &with_changes(logged, message), message));
         if !is_it {
             let why =
                 format!("{} is shown {message}, the log has {:?}", NAMES[user], self.logged(id));

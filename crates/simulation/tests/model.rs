@@ -64,6 +64,9 @@ fn a_model_with_a_flaw_is_detected() {
         Flaw::NewIsNotShown,
         Flaw::ReactsTwice,
         Flaw::DeletesOthersReactions,
+        Flaw::PinsAreUnbounded,
+        Flaw::PinsAreOwn,
+        Flaw::PinsKeepTheirTime,
     ];
     let mut runner = TestRunner::deterministic();
     let cases: Vec<_> = (0..FLAWED_CASES)

@@ -17,7 +17,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// How long bytes that were read may wait for the other side once the flow is interrupted.
 const WRITE_DEADLINE: Duration = Duration::from_secs(60);
 
-/// What happens to the bytes of all connections, including new ones. None is closed.
+/// The treatment of the bytes of all connections, including new ones. No connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
     /// They are forwarded.

@@ -20,8 +20,27 @@ pub struct Sent {
     pub started: u64,
     /// The success; `None` while the outcome is unknown.
     pub ack: Option<Ack>,
+    /// Whether it was sent with `hasReceipt`.
+    pub has_receipt: bool,
     /// Its changes by the sender, in the order in which they began.
     pub amended: Vec<Amended>,
+    /// The reactions to it by both users, in the order in which the calls began.
+    pub reacted: Vec<Reacted>,
+}
+
+/// A change of a user's reaction to a sent message.
+#[derive(Clone, Debug)]
+pub struct Reacted {
+    /// The user.
+    pub by: String,
+    /// The type; `None`: all types.
+    pub kind: Option<String>,
+    /// Whether the user reacts with it from then on.
+    pub is_set: bool,
+    /// When the first attempt began.
+    pub started: u64,
+    /// When it was answered; `None` while the outcome is unknown.
+    pub acked: Option<u64>,
 }
 
 /// A change of a sent message, for both users.
@@ -45,8 +64,7 @@ pub enum Amendment {
 }
 
 impl Sent {
-    /// The texts that the message may have for someone who reads it between the two times, unless
-    /// it is revoked.
+    /// The texts that a reader may see between the two times, unless the message is revoked.
     #[must_use]
     pub fn texts(&self, from: u64, until: u64) -> Vec<&str> {
         let mut possible = vec![(self.text.as_str(), Some(0))];
@@ -64,7 +82,23 @@ impl Sent {
         possible.into_iter().map(|(text, _)| text).collect()
     }
 
-    /// Whether the message is revoked for someone who reads it between the two times.
+    /// Whether a user may in the end have a reaction of this type, and whether the user may have
+    /// none.
+    #[must_use]
+    pub fn may_have_reacted(&self, by: &str, kind: &str) -> Vec<bool> {
+        let mut possible = vec![false];
+        let is_it =
+            |it: &&Reacted| it.by == by && it.kind.as_deref().is_none_or(|given| given == kind);
+        for Reacted { is_set, acked, .. } in self.reacted.iter().filter(is_it) {
+            if acked.is_some() {
+                possible.clear();
+            }
+            possible.push(*is_set);
+        }
+        possible
+    }
+
+    /// Whether a reader sees the message as revoked between the two times.
     #[must_use]
     pub fn revoked(&self, from: u64, until: u64) -> Held {
         let is_revocation = |it: &&Amended| it.what == Amendment::Revoked && it.started <= until;
@@ -130,6 +164,10 @@ pub enum Change {
     Draft(String, String),
     /// A mark of a conversation, by its number, and whether it is set.
     SetMark(String, u8, bool),
+    /// All messages of a conversation are confirmed as read.
+    Confirm(String),
+    /// One message is confirmed as read, by its local ID.
+    ConfirmOne(String, String),
 }
 
 /// All calls of the clients of one run.
@@ -168,7 +206,9 @@ impl Account {
                     | Change::Delist(conversation)
                     | Change::Pin(conversation, _)
                     | Change::Draft(conversation, _)
-                    | Change::SetMark(conversation, ..) => conversation == other,
+                    | Change::SetMark(conversation, ..)
+                    | Change::Confirm(conversation)
+                    | Change::ConfirmOne(conversation, _) => conversation == other,
                 }
         };
         Marks(self.marks.iter().filter(concerns).collect())
@@ -195,8 +235,35 @@ impl Marks<'_> {
             | Change::DelistAll
             | Change::Pin(..)
             | Change::Draft(..)
-            | Change::SetMark(..) => Held::No,
+            | Change::SetMark(..)
+            | Change::Confirm(_)
+            | Change::ConfirmOne(..) => Held::No,
         })
+    }
+
+    /// Whether this side has confirmed that it read `sent`, which requests a receipt.
+    #[must_use]
+    pub fn confirmed(&self, sent: &Sent) -> Held {
+        let held = self.covered(sent, |what| match what {
+            Change::Confirm(_) => Held::Yes,
+            Change::ConfirmOne(_, local_id) if *local_id == sent.local_id => Held::Yes,
+            Change::ConfirmOne(..)
+            | Change::Clear(_)
+            | Change::ClearUpTo(..)
+            | Change::ClearTotal
+            | Change::Mute(..)
+            | Change::Delete(..)
+            | Change::DeleteAll(_)
+            | Change::DeleteEverything
+            | Change::Delist(_)
+            | Change::DelistAll
+            | Change::Pin(..)
+            | Change::Draft(..)
+            | Change::SetMark(..) => Held::No,
+        });
+        // What this side does not see, it does not confirm.
+        let is_seen = self.deleted(sent) == Held::No && sent.revoked(0, u64::MAX) == Held::No;
+        if held == Held::Yes && !is_seen { Held::Maybe } else { held }
     }
 
     /// Whether this side was cleared after `sent` arrived.
@@ -219,7 +286,9 @@ impl Marks<'_> {
             | Change::Mute(..)
             | Change::Pin(..)
             | Change::Draft(..)
-            | Change::SetMark(..) => Held::No,
+            | Change::SetMark(..)
+            | Change::Confirm(_)
+            | Change::ConfirmOne(..) => Held::No,
         })
     }
 

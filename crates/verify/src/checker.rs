@@ -8,6 +8,8 @@ use super::account::{Account, Held, Marks, Sent};
 use super::fault::{Fault, Kind};
 use peerd_core::limits::MARK_MAX;
 
+mod attached;
+
 #[cfg(test)]
 mod tests;
 
@@ -45,6 +47,15 @@ pub struct Summary {
     pub last_message_id: Option<String>,
 }
 
+/// What its two users have attached to a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attached {
+    /// Whether its receiver has confirmed that it was read.
+    pub is_confirmed: bool,
+    /// The types of the reactions to it, each with a user who reacted.
+    pub reactions: BTreeSet<(String, String)>,
+}
+
 /// Everything that one user sees.
 #[derive(Clone, Debug, Default)]
 pub struct View {
@@ -52,6 +63,8 @@ pub struct View {
     pub histories: BTreeMap<String, Vec<Line>>,
     /// By the other user, the messages whose content was removed for both, without their texts.
     pub removed: BTreeMap<String, Vec<Line>>,
+    /// By `messageID`, of the messages to which anything is attached.
+    pub attached: BTreeMap<String, Attached>,
     /// By the other user.
     pub conversations: BTreeMap<String, Summary>,
     /// Unread messages of the conversations that are not muted.
@@ -83,8 +96,8 @@ pub fn faults(account: &Account, views: &Views) -> Vec<Fault> {
             .collect();
         for other in others {
             let sent = conversations.get(&(user.as_str(), other)).map_or(&[][..], Vec::as_slice);
-            let marks = account.marks_of(user, other);
-            let side = Side { marks, views, user, other, sent };
+            let (marks, theirs) = (account.marks_of(user, other), account.marks_of(other, user));
+            let side = Side { marks, theirs, views, user, other, sent };
             found
                 .extend(side.faults().into_iter().map(|it| it.of(&format!("{user} with {other}"))));
         }
@@ -162,6 +175,8 @@ fn total_faults(view: &View) -> Vec<Fault> {
 /// One user's side of one conversation.
 struct Side<'a> {
     marks: Marks<'a>,
+    /// The changes of the other's side.
+    theirs: Marks<'a>,
     views: &'a Views,
     user: &'a str,
     other: &'a str,
@@ -174,6 +189,7 @@ impl Side<'_> {
         let mut found = self.content_faults();
         found.extend(self.loss_faults());
         found.extend(self.agreement_faults());
+        found.extend(self.attached_faults());
         found.extend(self.sequence_faults(self.user));
         found.extend(self.sequence_faults(self.other));
         found.extend(self.summary_faults());

@@ -64,6 +64,11 @@ pub(super) fn hold(notes: &Notes, stored: &Stored, account: &Account) -> Receive
                     seen.faults.extend(changed_message(event, message, &by_id, &sent));
                 }
             }
+            "message_reactions_changed" => {
+                for change in event.body["changeInfoList"].as_array().into_iter().flatten() {
+                    seen.faults.extend(changed_message(event, &change["message"], &by_id, &sent));
+                }
+            }
             "conversation_changed" => {
                 for info in event.body["infoList"].as_array().into_iter().flatten() {
                     let conversation = &info["conversation"];
@@ -158,7 +163,7 @@ fn is_as_stored(stored: &StoredMessage, shown: &Line, sent: &BySender<'_>) -> bo
     is_there && is_known
 }
 
-/// Checks that a message that was edited or revoked is between the user of the event and another.
+/// Checks that a message whose change an event tells of is between the user of the event and another.
 fn changed_message(
     event: &Event,
     message: &serde_json::Value,
@@ -175,8 +180,8 @@ fn changed_message(
         );
     }
     let is_right = match event.event.as_str() {
-        "message_edited" => is_as_stored(stored, &shown, sent),
-        _ => stored.is_removed && shown.text.is_empty(),
+        "message_revoke_received" => stored.is_removed && shown.text.is_empty(),
+        _ => is_as_stored(stored, &shown, sent),
     };
     if is_right {
         None

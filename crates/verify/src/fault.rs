@@ -27,7 +27,8 @@ pub enum Kind {
     Unpublished,
     /// A stored record cannot be read.
     Unreadable,
-    /// A user's conversation entry does not name a page of amendments, so readers do not read it.
+    /// A user's conversation entry does not name a page of amendments, or messages that are pinned, so
+    /// readers do not read these.
     Unnamed,
     /// The conversation entries of two users disagree about a read receipt.
     HalfReceipt,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
-use super::account::{Account, Ack, Amended, Amendment, Change, Mark, Sent};
+use super::account::{Account, Ack, Amended, Amendment, Change, Mark, Reacted, Sent};
 use super::fault::{Fault, Kind};
 use super::notes::{Answer, Call, Notes};
 use super::stored::{Stored, key};
@@ -23,6 +23,8 @@ pub(super) struct Gathered {
     pub(super) faults: Vec<Fault>,
     /// By the message's name, until all sends are known.
     amended: Vec<(String, Amended)>,
+    /// The same for reactions.
+    reacted: Vec<(String, Reacted)>,
 }
 
 /// The outcome of one operation, over all its attempts.
@@ -82,6 +84,9 @@ pub(super) fn gather(notes: &Notes, stored: &Stored, slack_us: u64) -> Gathered 
                 gathered.add_amended(&outcome, &ids, Amendment::Edited(text.to_owned()));
             }
             "revoke_message" => gathered.add_amended(&outcome, &ids, Amendment::Revoked),
+            "add_message_reaction" | "delete_message_reaction" | "delete_message_all_reactions" => {
+                gathered.add_reacted(&outcome, &ids);
+            }
             _ => gathered.add_marks(&outcome, &ids),
         }
     }
@@ -124,7 +129,9 @@ impl Gathered {
             counts: body["config"]["disableUnreadMessageCount"] != true,
             started: outcome.started,
             ack,
+            has_receipt: body["config"]["hasReceipt"] == true,
             amended: Vec::new(),
+            reacted: Vec::new(),
         });
     }
 
@@ -137,6 +144,20 @@ impl Gathered {
         self.amended.push(((*name).to_owned(), amended));
     }
 
+    fn add_reacted(&mut self, outcome: &Outcome<'_>, ids: &HashMap<&str, &str>) {
+        let Call { user, method, body, .. } = outcome.call;
+        let id = body["message"]["messageID"].as_str().unwrap_or_default();
+        let Some(name) = ids.get(id) else { return };
+        let reacted = Reacted {
+            by: user.clone(),
+            kind: body["reactionType"].as_str().map(str::to_owned),
+            is_set: method == "add_message_reaction",
+            started: outcome.started,
+            acked: outcome.reply.map(|(at, _)| at),
+        };
+        self.reacted.push(((*name).to_owned(), reacted));
+    }
+
     /// Attaches changes of messages to the sends, once these are complete.
     fn attach_amended(&mut self) {
         let sent = self.account.sent.iter_mut();
@@ -145,6 +166,11 @@ impl Gathered {
         for (name, amended) in self.amended.drain(..) {
             if let Some(sent) = sent.get_mut(&name) {
                 sent.amended.push(amended);
+            }
+        }
+        for (name, reacted) in self.reacted.drain(..) {
+            if let Some(sent) = sent.get_mut(&name) {
+                sent.reacted.push(reacted);
             }
         }
     }
@@ -177,11 +203,16 @@ impl Gathered {
                 vec![Change::Draft(other, text.to_owned())]
             }
             "set_conversation_mark" => marks(body, outcome.reply.map(|(_, reply)| reply)),
-            "delete_messages" => {
-                let list = body["messageList"].as_array().into_iter().flatten();
-                let known = list.filter_map(|it| ids.get(it["messageID"].as_str()?));
-                known
-                    .map(|local_id| Change::Delete(other.clone(), (*local_id).to_owned()))
+            "delete_messages" => named(body, ids)
+                .map(|(_, name)| Change::Delete(other.clone(), name.to_owned()))
+                .collect(),
+            "send_conversation_message_receipt_read" => vec![Change::Confirm(other)],
+            "send_message_receipts_read" => {
+                let failed = outcome.reply.map(|(_, reply)| &reply["errorMessageIDs"]);
+                let failed = failed.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+                named(body, ids)
+                    .filter(|(id, _)| !failed.contains(&Value::from(*id)))
+                    .map(|(_, name)| Change::ConfirmOne(other.clone(), name.to_owned()))
                     .collect()
             }
             _ => Vec::new(),
@@ -222,6 +253,18 @@ impl Gathered {
     }
 }
 
+/// The stored messages that a call lists: their IDs and names.
+fn named<'a>(
+    body: &'a Value,
+    ids: &'a HashMap<&str, &str>,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let list = body["messageList"].as_array().into_iter().flatten();
+    list.filter_map(|it| {
+        let id = it["messageID"].as_str()?;
+        Some((id, *ids.get(id)?))
+    })
+}
+
 /// The marks that a call set or took away, but for conversations that the reply says it did not mark.
 fn marks(body: &Value, reply: Option<&Value>) -> Vec<Change> {
     let ids = |list: &Value| -> Vec<String> {
@@ -254,13 +297,19 @@ pub(super) fn changing_until(account: &Account) -> BTreeMap<&str, u64> {
     };
     for sent in &account.sent {
         let stored = sent.ack.as_ref().map_or(sent.started + SETTLES_US, |ack| ack.at);
-        let amended = sent.amended.iter().map(|it| it.acked.unwrap_or(it.started + SETTLES_US));
-        let at = amended.fold(stored, u64::max);
+        let settled = |started: u64, acked: Option<u64>| acked.unwrap_or(started + SETTLES_US);
+        let amended = sent.amended.iter().map(|it| settled(it.started, it.acked));
+        let reacted = sent.reacted.iter().map(|it| settled(it.started, it.acked));
+        let at = amended.chain(reacted).fold(stored, u64::max);
         note(sent.from.as_str(), at);
         note(sent.to.as_str(), at);
     }
     for mark in &account.marks {
-        note(mark.user.as_str(), mark.acked.unwrap_or(mark.started + SETTLES_US));
+        let at = mark.acked.unwrap_or(mark.started + SETTLES_US);
+        note(mark.user.as_str(), at);
+        if let Change::Confirm(other) | Change::ConfirmOne(other, _) = &mark.what {
+            note(other.as_str(), at);
+        }
     }
     until
 }

@@ -32,7 +32,7 @@ pub struct Verdict {
     pub calls: usize,
     /// Messages whose success was answered.
     pub acknowledged: usize,
-    /// Clears, mutes, deletes, edits, revocations and the like.
+    /// Clears, mutes, deletes, edits, revocations, reactions, receipts and the like.
     pub changes: usize,
     /// Events that were received.
     pub events: usize,
@@ -62,11 +62,12 @@ pub fn verdict(notes: &Notes, stored: &Stored, clock_slack: Duration) -> Verdict
     let found = events::hold(notes, stored, &gathered.account);
     faults.extend(found.faults);
     let acknowledged = gathered.account.sent.iter().filter(|sent| sent.ack.is_some()).count();
-    let amended: usize = gathered.account.sent.iter().map(|sent| sent.amended.len()).sum();
+    let changes = gathered.account.sent.iter().map(|sent| sent.amended.len() + sent.reacted.len());
+    let changes: usize = changes.sum();
     Verdict {
         calls: notes.calls.len(),
         acknowledged,
-        changes: gathered.account.marks.len() + amended,
+        changes: gathered.account.marks.len() + changes,
         events: notes.events.len(),
         delivered: found.delivered,
         redelivered: found.redelivered,

@@ -76,7 +76,7 @@ pub struct Listening {
     pub until: u64,
 }
 
-/// What was disturbed, which decides what may be missed.
+/// The target of a disturbance, which determines which events may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum What {

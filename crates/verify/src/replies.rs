@@ -9,11 +9,14 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use super::account::{Account, Held, Sent};
-use super::checker::{Line, View, Views};
+use super::checker::{Attached, Line, View, Views};
 use super::fault::{Fault, Kind};
 use super::gather::changing_until;
 use super::notes::{Answer, Call, Notes};
 use super::stored::key;
+
+/// `receiptStatus` of a message that its receiver has confirmed.
+const CONFIRMED: u64 = 2;
 
 /// The faults of the replies.
 pub(super) fn faults(notes: &Notes, account: &Account, views: &Views, slack_us: u64) -> Vec<Fault> {
@@ -98,8 +101,30 @@ impl Reading<'_> {
         }
         if self.is_final && found.is_empty() {
             found.extend(self.is_run(&page, other));
+            let page = array(&self.reply["messageList"]);
+            found.extend(page.iter().filter_map(|message| self.attached(message)));
         }
         found
+    }
+
+    /// Checks in the end that a message is shown with its reactions and the status of its receipt.
+    fn attached(&self, message: &Value) -> Option<Fault> {
+        let id = message["messageID"].as_str().unwrap_or_default();
+        let reactions = array(&message["reactions"]).iter().flat_map(|reaction| {
+            let kind = reaction["reactionType"].as_str().unwrap_or_default();
+            let users = array(&reaction["userList"]).iter();
+            users.map(|user| {
+                (kind.to_owned(), user["userID"].as_str().unwrap_or_default().to_owned())
+            })
+        });
+        let is_confirmed = message["receiptStatus"] == CONFIRMED;
+        let shown = Attached { is_confirmed, reactions: reactions.collect() };
+        let nothing = Attached::default();
+        let stored = self.view.attached.get(id).unwrap_or(&nothing);
+        (*stored != shown).then(|| {
+            let text = format!("{id} is shown with {shown:?}, the store has {stored:?}");
+            Fault::new(Kind::WrongContent, text)
+        })
     }
 
     /// Messages by their numbers: each is the stored message with one of these numbers.

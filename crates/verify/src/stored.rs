@@ -2,17 +2,18 @@
 //!
 //! The caller reads and decodes the streams; nothing here knows an encoding.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::checker::{Line, Summary, Views};
+use super::checker::{Attached, Line, Summary, Views};
 use super::fault::{Fault, Kind};
 use peerd_core::amendment::Removed;
 use peerd_core::audit::{Counted, Recount, Subject};
 use peerd_core::content::Content;
 use peerd_core::conversation::{Conversation, Head, Settings};
 use peerd_core::deletions::{Bitmap, PageId};
-use peerd_core::id::{LocalMessageId, MessageId, Partition, UserId};
-use peerd_core::message::{Direction, Message};
+use peerd_core::id::{LocalMessageId, MessageId, OrderKey, Partition, UserId};
+use peerd_core::message::{Direction, Message, ReceiptStatus};
+use peerd_core::reaction::Reaction;
 use peerd_core::receipts::ReceiptMarks;
 
 /// A message in the log, or the stub of one.
@@ -32,6 +33,10 @@ pub struct StoredMessage {
     pub head: Head,
     /// Whether it counts as unread until read.
     pub counts: bool,
+    /// The status of its own read receipt.
+    pub receipt: ReceiptStatus,
+    /// The reactions to it.
+    pub reactions: Vec<Reaction>,
 }
 
 /// The content of all streams of a deployment.
@@ -81,7 +86,10 @@ impl Stored {
         let id = message.id();
         let line =
             line(&pair.1, id, message.seq, message.local_id.as_ref(), text(&message.content));
-        self.take(pair, line, head, message.counts, Left::Message);
+        let annotations = message.annotations.as_ref();
+        let reactions = annotations.map(|it| it.reactions.clone()).unwrap_or_default();
+        let stored = StoredMessage::new(pair, line, head, message.counts, Left::Message);
+        self.messages.push(StoredMessage { receipt: message.receipt, reactions, ..stored });
     }
 
     /// Adds the stub of a removed message from `sender` to `receiver`.
@@ -96,20 +104,8 @@ impl Stored {
         let id = MessageId::new(stub.key, partition);
         let line = line(&sender, id, stub.mark.seq, stub.local_id.as_ref(), String::new());
         let left = if removed.revocation.is_some() { Left::Revocation } else { Left::Stub };
-        self.take((receiver, sender), line, head, stub.counts, left);
-    }
-
-    fn take(
-        &mut self,
-        (receiver, sender): (UserId, UserId),
-        line: Line,
-        head: Head,
-        counts: bool,
-        left: Left,
-    ) {
-        let (is_removed, is_shown) = (left != Left::Message, left != Left::Stub);
-        let stored = StoredMessage { line, is_removed, is_shown, receiver, sender, head, counts };
-        self.messages.push(stored);
+        let stored = StoredMessage::new((receiver, sender), line, head, stub.counts, left);
+        self.messages.push(StoredMessage { receipt: stub.receipt, ..stored });
     }
 
     /// Adds the settings of `user`'s conversation with `other`.
@@ -152,6 +148,7 @@ impl Stored {
         }
         found.extend(self.unnamed_pages());
         found.extend(self.half_receipts());
+        found.extend(self.unnamed_pins());
         for ((receiver, sender), (conversation, messages)) in self.conversations() {
             let mut recount = Recount::new(&sender, &conversation, self.may_age);
             for message in messages {
@@ -219,6 +216,19 @@ impl Stored {
         })
     }
 
+    /// The pinned messages that the user who does not keep the pins does not look for.
+    fn unnamed_pins(&self) -> impl Iterator<Item = Fault> {
+        self.settings.iter().flat_map(|((keeper, other), settings)| {
+            let others = self.settings.get(&(other.clone(), keeper.clone()));
+            let up_to = others.map_or(OrderKey::ZERO, |settings| settings.pinned_up_to);
+            let pinned = settings.pins.list().iter().map(|pin| pin.message.key);
+            pinned.filter(move |key| *key > up_to).map(move |OrderKey(key)| {
+                let text = format!("{other} does not see that the message {key} is pinned");
+                Fault::new(Kind::Unnamed, text).of(&format!("{keeper} with {other}"))
+            })
+        })
+    }
+
     /// By user and other: the conversation, and the received messages.
     fn conversations(&self) -> BTreeMap<(UserId, UserId), (Conversation, Vec<&StoredMessage>)> {
         let mut map: BTreeMap<(UserId, UserId), (Conversation, Vec<&StoredMessage>)> =
@@ -257,12 +267,21 @@ impl Stored {
                     stored.is_shown && !conversation.hides(direction, stored.line.seq)
                 }
             };
-            let mut lines: Vec<Line> = (received.iter().filter(is_seen(Direction::Receive)))
-                .chain(sent.iter().filter(is_seen(Direction::Send)))
-                .map(|stored| stored.line.clone())
-                .collect();
-            lines.sort_by_key(|line| line.order_key);
             let view = views.entry(user.as_str().to_owned()).or_default();
+            let mut lines = Vec::new();
+            for (direction, messages) in
+                [(Direction::Receive, received.as_slice()), (Direction::Send, sent)]
+            {
+                let confirmed = conversation.settings.receipts.of(direction);
+                for stored in messages.iter().filter(is_seen(direction)) {
+                    lines.push(stored.line.clone());
+                    let attached = stored.attached(confirmed);
+                    if attached != Attached::default() {
+                        view.attached.insert(stored.line.message_id.clone(), attached);
+                    }
+                }
+            }
+            lines.sort_by_key(|line| line.order_key);
             if conversation.exists() {
                 let unread = conversation.unread();
                 let last_message_id = lines.last().map(|line| line.message_id.clone());
@@ -285,6 +304,40 @@ impl Stored {
             view.removed.insert(other.as_str().to_owned(), removed);
         }
         views
+    }
+}
+
+impl StoredMessage {
+    /// A message to which nothing is attached.
+    fn new(
+        (receiver, sender): (UserId, UserId),
+        line: Line,
+        head: Head,
+        counts: bool,
+        left: Left,
+    ) -> Self {
+        let is_removed = left != Left::Message;
+        let is_shown = left != Left::Stub;
+        let (receipt, reactions) = (ReceiptStatus::None, Vec::new());
+        Self { line, is_removed, is_shown, receiver, sender, head, counts, receipt, reactions }
+    }
+
+    /// What is attached to it for a user who sees this direction as confirmed up to a key.
+    fn attached(&self, confirmed: OrderKey) -> Attached {
+        let is_confirmed = match self.receipt {
+            ReceiptStatus::Done => true,
+            ReceiptStatus::Processing => self.head.key <= confirmed,
+            ReceiptStatus::None => false,
+        };
+        let mut reactions = BTreeSet::new();
+        for Reaction { kind, by_sender, by_receiver } in &self.reactions {
+            for (user, count) in [(&self.sender, by_sender), (&self.receiver, by_receiver)] {
+                if *count > 0 {
+                    reactions.insert((kind.clone(), user.as_str().to_owned()));
+                }
+            }
+        }
+        Attached { is_confirmed, reactions }
     }
 }
 

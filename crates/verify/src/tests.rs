@@ -12,10 +12,13 @@ use peerd_core::content::{Content, MessageType};
 use peerd_core::conversation::{Delisted, Head, Mark, PagePointers, Settings};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd_core::marks::{ConversationMark, ConversationMarks};
-use peerd_core::message::{Message, ReceiptStatus, Revocation};
+use peerd_core::message::{Annotations, Message, ReceiptStatus, Revocation};
+use peerd_core::pins::{Pin, PinnedId, Pins};
+use peerd_core::reaction::Reaction;
 use peerd_core::receipts::ReceiptMarks;
 
 mod amended;
+mod attached;
 mod events;
 
 const PARTITION: Partition = Partition(0);
@@ -33,6 +36,9 @@ struct Sent {
     at: u64,
     /// The text after an edit.
     edited: Option<&'static str>,
+    receipt: ReceiptStatus,
+    /// The reaction of its receiver.
+    reaction: Option<&'static str>,
 }
 
 impl Sent {
@@ -63,11 +69,15 @@ impl Sent {
             seq: self.seq,
             timestamp_ms: 0,
             local_id: Some(LocalMessageId::new(self.local_id).expect("a local ID")),
-            receipt: ReceiptStatus::None,
+            receipt: self.receipt,
             counts: true,
             extended_data: String::new(),
             content: Content::Text { message: self.text() },
-            annotations: None,
+            annotations: self.reaction.map(|kind| {
+                let kind = kind.to_owned();
+                let reactions = vec![Reaction { kind, by_sender: 0, by_receiver: 1 }];
+                Box::new(Annotations { reactions, ..Annotations::default() })
+            }),
         }
     }
 
@@ -107,7 +117,9 @@ fn scene() -> Scene {
     let message =
         |(from, to, local_id): (&'static str, &'static str, &'static str), seq, minute| {
             let at = minute * MINUTE_US;
-            Sent { from, to, local_id, seq, counted: seq, key: minute * 1000, at, edited: None }
+            let (edited, receipt, reaction) = (None, ReceiptStatus::None, None);
+            let key = minute * 1000;
+            Sent { from, to, local_id, seq, counted: seq, key, at, edited, receipt, reaction }
         };
     let sent = vec![
         message(("ann", "bob", "a1"), 1, 1),
@@ -155,6 +167,7 @@ fn call(number: usize, sent: &Sent) -> [Value; 2] {
     let body = json!({
         "toUserID": sent.to,
         "message": { "type": 1, "message": sent.text(), "localMessageID": sent.local_id },
+        "config": { "hasReceipt": sent.receipt != ReceiptStatus::None },
     });
     [
         json!({
@@ -549,6 +562,21 @@ fn unnamed() {
     scene.settings.push(("ann", "bob", received));
     assert_eq!(scene.kinds(), [Kind::Unnamed], "the other direction is named");
     scene.settings[1].2 = sent;
+    assert_eq!(scene.verdict().faults, []);
+}
+
+#[test]
+fn unnamed_pin() {
+    let message = PinnedId { key: OrderKey(7), from_keeper: true };
+    let pins = Pins::new(vec![Pin { message, by_keeper: false, at_ms: 1 }]);
+    let mut scene = scene();
+    scene.settings.push(("ann", "bob", Settings { pins, ..Settings::default() }));
+    let text = "ann with bob: bob does not see that the message 7 is pinned";
+    scene.assert_found(Kind::Unnamed, text);
+    let up_to = |key| Settings { pinned_up_to: OrderKey(key), ..Settings::default() };
+    scene.settings.push(("bob", "ann", up_to(6)));
+    assert_eq!(scene.kinds(), [Kind::Unnamed]);
+    scene.settings[1].2 = up_to(7);
     assert_eq!(scene.verdict().faults, []);
 }
 

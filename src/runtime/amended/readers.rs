@@ -67,7 +67,11 @@ impl World {
         let body = json!({ "conversationID": NAMES[0], "config": config });
         self.call(NAMES[1], "query_history_message", &body).await;
         let after = self.node.store().counts();
-        Counts { log: after.log - before.log, amendments: after.amendments - before.amendments }
+        Counts {
+            log: after.log - before.log,
+            amendments: after.amendments - before.amendments,
+            newest: after.newest - before.newest,
+        }
     }
 
     /// A user's unread messages.

@@ -17,6 +17,8 @@ use crate::store::{
 pub(in crate::runtime) struct Counts {
     pub(in crate::runtime) log: u64,
     pub(in crate::runtime) amendments: u64,
+    /// Of the newest records of subjects, also those for amendments.
+    pub(in crate::runtime) newest: u64,
 }
 
 /// A store in memory that fails as a test asks.
@@ -34,6 +36,7 @@ pub(in crate::runtime) struct Faulty {
     pub(in crate::runtime) appends: Mutex<Vec<(&'static str, AppendError)>>,
     log_reads: AtomicU64,
     amendment_reads: AtomicU64,
+    newest_reads: AtomicU64,
 }
 
 impl Faulty {
@@ -53,6 +56,7 @@ impl Faulty {
             appends: Mutex::default(),
             log_reads: AtomicU64::new(0),
             amendment_reads: AtomicU64::new(0),
+            newest_reads: AtomicU64::new(0),
         }
     }
 
@@ -70,7 +74,11 @@ impl Faulty {
     /// The reads so far.
     pub(in crate::runtime) fn counts(&self) -> Counts {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Counts { log: count(&self.log_reads), amendments: count(&self.amendment_reads) }
+        Counts {
+            log: count(&self.log_reads),
+            amendments: count(&self.amendment_reads),
+            newest: count(&self.newest_reads),
+        }
     }
 }
 
@@ -112,6 +120,7 @@ impl Store for Faulty {
         subjects: Vec<String>,
         deadline: Instant,
     ) -> Result<Vec<Record>, ReadError> {
+        self.newest_reads.fetch_add(1, Ordering::Relaxed);
         if subjects.iter().any(|subject| subject.contains(".amendments.")) {
             self.amendment_reads.fetch_add(1, Ordering::Relaxed);
         }

@@ -49,6 +49,7 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
             }
         }
         messages.sort_unstable_by_key(|message| message.key);
+        self.show_pins(&mut messages).await?;
         Ok(messages)
     }
 
@@ -65,7 +66,10 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
             let last = last.and_then(|slot| slot.shown(&side.pair));
             let found = last.filter(|last| last.key() == message.key()).into_iter().collect();
             if let Some(found) = self.visible(&side, found).await?.pop() {
-                return Ok(Some(side.shown(found.stored.message)));
+                let mut found = [side.shown(found.stored.message)];
+                self.show_pins(&mut found).await?;
+                let [found] = found;
+                return Ok(Some(found));
             }
         }
         Ok(None)

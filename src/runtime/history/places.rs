@@ -17,7 +17,7 @@ use crate::runtime::tuning::{PLACE_BYTES, READ_AHEAD_DELAY, READ_AHEAD_SHARE, RE
 use crate::store::Store;
 use peerd_core::id::{OrderKey, UserId};
 
-/// Where a page of a conversation ended.
+/// The end of a page of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::runtime) struct Place {
     /// The load of its user's state: after another load the store may differ.
@@ -67,7 +67,7 @@ impl Rest {
     }
 }
 
-/// Where pages of history ended.
+/// The ends of pages of history.
 pub(super) struct Places {
     kept: Mutex<Shelf<Place, Arc<AsyncMutex<Rest>>>>,
     patience: Duration,

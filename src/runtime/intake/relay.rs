@@ -4,7 +4,7 @@
 //!
 //! This is the case for calls through a service import: the server made their reply subject, and
 //! refuses it as the reply subject of a publish. All other calls are forwarded with the caller's
-//! reply subject (`docs/decisions/0010-calls-are-passed-on-with-the-callers-reply-subject.md`).
+//! reply subject (`docs/decisions/0010-calls-are-forwarded-with-the-callers-reply-subject.md`).
 
 use std::sync::Arc;
 

@@ -109,16 +109,13 @@ impl<S: Store, B: Bus> Presences<S, B> {
         ShowStatus { shown }: &ShowStatus,
     ) -> Vec<bool> {
         self.env.wait_for_room_beyond(shown.len()).await;
-        let now_ms = self.env.clock.wall_ms();
+        let now_ms = self.valid_at();
         let mut follows = Vec::with_capacity(shown.len());
         let mut cells: Vec<Arc<UserCell>> = Vec::new();
         for (watcher, status) in shown {
             // A follower who is not in memory renews when loaded.
             let cell = ownership.cell_in_memory(watcher);
-            let following = cell.filter(|cell| {
-                let follows = cell.lock().follows(&status.id, now_ms);
-                follows || failpoint::is(Fault::ExpiredFollowed)
-            });
+            let following = cell.filter(|cell| cell.lock().follows(&status.id, now_ms));
             follows.push(following.is_some());
             if let Some(cell) = following {
                 ownership.following().followers.note(watcher).learn(status.clone());
@@ -141,11 +138,12 @@ impl<S: Store, B: Bus> Presences<S, B> {
             }
             user.subscriptions.clone()
         };
-        let until = |user: &UserId| subscriptions.as_ref()?.until_ms(user, now.wall_ms);
+        let now_ms = self.valid_at();
+        let until = |user: &UserId| subscriptions.as_ref()?.until_ms(user, now_ms);
         let due = {
             let followers = &mut cell.ownership.following().followers;
             let Some(follower) = followers.get(&cell.id) else { return };
-            follower.keep(|user| until(user).is_some() || failpoint::is(Fault::ExpiredFollowed));
+            follower.keep(|user| until(user).is_some());
             follower.take_due(now.steady_us)
         };
         if due.is_empty() || failpoint::is(Fault::FollowerNotShown) {
@@ -210,7 +208,8 @@ impl<S: Store, B: Bus> Presences<S, B> {
             let user = cell.lock();
             (user.subscriptions.clone()?, user.is_online(now.wall_ms, self.env.limits()))
         };
-        subscriptions.active(now.wall_ms).next()?;
+        let now_ms = self.valid_at();
+        subscriptions.active(now_ms).next()?;
         let followers = &mut cell.ownership.following().followers;
         let follower = followers.note(&cell.id);
         if !is_online || follower.renew_us > now.steady_us {
@@ -219,7 +218,12 @@ impl<S: Store, B: Bus> Presences<S, B> {
         follower.renew_us = now.steady_us + micros(STATUS_RENEW_INTERVAL);
         let watch =
             |(user, _): (&UserId, u64)| Watch { user: user.clone(), watcher: cell.id.clone() };
-        Some(subscriptions.active(now.wall_ms).map(watch).collect())
+        Some(subscriptions.active(now_ms).map(watch).collect())
+    }
+
+    /// The time at which a subscription must not have expired.
+    fn valid_at(&self) -> u64 {
+        if failpoint::is(Fault::ExpiredFollowed) { 0 } else { self.env.clock.wall_ms() }
     }
 
     /// Takes the answers to watches, and publishes what is due.
@@ -228,7 +232,7 @@ impl<S: Store, B: Bus> Presences<S, B> {
         ownership: &Arc<Ownership>,
         answers: impl Iterator<Item = (&'w Watch, Watching)>,
     ) {
-        let now_ms = self.env.clock.wall_ms();
+        let now_ms = self.valid_at();
         let mut cells: BTreeMap<UserId, Arc<UserCell>> = BTreeMap::new();
         for (Watch { user, watcher }, Watching { status, .. }) in answers {
             let Some(cell) = ownership.cell_in_memory(watcher) else { continue };

@@ -33,9 +33,26 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     ) -> Result<reply::Sent, CallError> {
         let request = FindRepeat { from: sender.id.clone(), to: to.clone(), draft };
         match self.at_owner(&to, &request, deadline).await {
-            Ok(Some(message)) => Ok(reply::Sent { message, is_duplicate: true }),
+            Ok(Some(mut message)) => {
+                self.show_repeat(sender, &mut message, deadline).await?;
+                Ok(reply::Sent { message, is_duplicate: true })
+            }
             Ok(None) | Err(_) => Err(refusal.into()),
         }
+    }
+
+    /// Shows the receipt and the pin of a message that its sender sends again.
+    pub(super) async fn show_repeat(
+        &self,
+        sender: &UserCell,
+        message: &mut Arc<Message>,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let other = message.receiver.clone();
+        let receipts = sender.lock().conversations.get(&other).map(|known| known.settings.receipts);
+        receipts.unwrap_or_default().show_shared(Direction::Send, message);
+        self.env.show_pins(sender, &other, std::slice::from_mut(message), deadline).await?;
+        Ok(())
     }
 
     /// The first message of a send that is a repeat, according to memory: nothing is loaded or

@@ -40,8 +40,8 @@ pub(in crate::runtime) struct Ownership {
     pub(in crate::runtime) clock: KeyClock,
     /// When the ownership began.
     pub(in crate::runtime) opened: Instant,
-    /// From when Commands are accepted: it is unknown how many the previous owner accepted in its
-    /// last second.
+    /// The time from which Commands are accepted: it is unknown how many the previous owner
+    /// accepted in its last second.
     pub(in crate::runtime) commands_from: Instant,
     grant: Grant,
     time: Clock,
@@ -52,7 +52,8 @@ pub(in crate::runtime) struct Ownership {
     calls: Stage,
     /// The deliveries in progress, and background work of calls. They wait for the store alone.
     deliveries: Stage,
-    /// Since when events may be unpublished, in milliseconds since 1970 by the server's clock.
+    /// The time since which events may be unpublished, in milliseconds since 1970 by the server's
+    /// clock.
     unpublished_since_ms: Mutex<Option<u64>>,
     /// Appends in doubt, and published revisions that are not stored, by start time.
     in_doubt: Arc<Pending>,
@@ -232,7 +233,7 @@ impl Ownership {
         self.after_death.is_some_and(|began| began.elapsed() < span)
     }
 
-    /// Since when events may be unpublished, if any may be.
+    /// The time since which events may be unpublished, if any may be.
     pub(in crate::runtime) fn unpublished_since_ms(&self) -> Option<u64> {
         *self.unpublished()
     }

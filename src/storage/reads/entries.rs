@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use futures::future::try_join_all;
 
 use super::Storage;
-use crate::storage::{Entry, Key, Kind, account, deletions};
+use crate::storage::{Entry, Key, Kind, account, conversation, deletions};
 use crate::store::{ReadError, Start, Store, StreamId};
+use peerd_core::conversation::Settings;
 use peerd_core::deletions::{Bitmap, PageId};
 use peerd_core::id::{Partition, UserId};
+use peerd_core::pins::Pins;
 use peerd_core::user::Account;
 use peerd_protocol::subject::{Token, is_sentinel};
 
@@ -67,6 +69,21 @@ impl<S: Store> Storage<'_, S> {
             Ok::<_, ReadError>(accounts)
         });
         Ok(try_join_all(reads).await?.into_iter().flatten().collect())
+    }
+
+    /// The pinned messages of the conversation of `keeper`, who keeps them, with `other`.
+    pub async fn pins(&self, keeper: &UserId, other: &UserId) -> Result<Pins, ReadError> {
+        let (user, other) = (Token::of(keeper), Token::of(other));
+        let partition = self.subjects.partition(&user);
+        let stream = StreamId::State(partition);
+        let subject = conversation::key(self.subjects, partition, &user, &other);
+        let records = self.last(stream, vec![subject]).await?;
+        let Some(record) = records.first() else { return Ok(Pins::default()) };
+        let settings = conversation::decode(&record.payload).unwrap_or_else(|error| {
+            self.leave_out(stream, record, &error);
+            Settings::default()
+        });
+        Ok(settings.pins)
     }
 
     /// Users of a partition who ever logged in, in the order in which their accounts were stored,

@@ -18,8 +18,8 @@ const STREAMS: StreamOptions = StreamOptions {
     push_max_messages: 0,
 };
 
-/// Creates the streams on the server at `url`, and connects to them. Also returns the connection for
-/// a bus.
+/// Creates the streams on the server at `url`, and connects to them. Also returns the connection
+/// for a bus.
 pub(crate) async fn store(url: String, subjects: &Subjects) -> (JetStream, BusConnection) {
     let client = async_nats::connect(&url).await.expect("connected");
     let names = StreamNames::new("peer");

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::store::StreamId;
 
-/// What JetStream says of a stream, as far as it is needed here.
+/// The part of JetStream's stream information that is used here.
 #[derive(Deserialize)]
 pub(super) struct StreamInfo {
     pub(super) state: StreamState,
@@ -16,13 +16,13 @@ pub(super) struct StreamInfo {
     pub(super) created: String,
 }
 
-/// What a stream holds.
+/// The state of a stream.
 #[derive(Deserialize)]
 pub(super) struct StreamState {
     pub(super) last_seq: u64,
 }
 
-/// When each stream was made, as far as it was seen, and how often it was made anew since.
+/// When each stream was created, as far as it was seen, and how often it was created again since.
 #[derive(Debug, Default)]
 pub(super) struct Incarnations(Mutex<BTreeMap<StreamId, (u64, u64)>>);
 

@@ -99,8 +99,8 @@ impl Backoff {
         Self { next: PUBLISH_BACKOFF_FIRST, patience: PUBLISH_TIMEOUT_FIRST, deadline }
     }
 
-    /// Until when to wait for the answer to an attempt before the next one. With an observer on the
-    /// subject, the server does not report no responders.
+    /// The time until which to wait for the answer to an attempt before the next one. With an
+    /// observer on the subject, the server does not report no responders.
     pub(super) fn try_until(&mut self) -> Instant {
         let until = self.deadline.min(Instant::now() + self.patience);
         self.patience *= 2;

@@ -3,7 +3,7 @@
 use super::Resource;
 use crate::store::StreamId;
 
-/// What a problem is about: at most one problem of each is ongoing.
+/// The subject of a problem: at most one problem of each subject is ongoing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     One(Resource),

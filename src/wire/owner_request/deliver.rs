@@ -22,8 +22,9 @@ use peerd_core::user_info::Profile;
 pub struct Deliver {
     /// The message.
     pub delivery: Delivery,
-    /// If it was sent before and a former owner may have stored it: since when, by the server's
-    /// clock, in milliseconds since 1970. Then it is stored only if the log does not have it.
+    /// If it was sent before and a former owner may have stored it: the time of the first attempt,
+    /// by the server's clock, in milliseconds since 1970. Then it is stored only if the log does
+    /// not have it.
     pub sent_before_ms: Option<u64>,
 }
 

@@ -13,8 +13,9 @@ use peerd_core::id::{Partition, UserId};
 pub struct FollowLog {
     /// The receiver.
     pub receiver: UserId,
-    /// Since when an attempt to store one is in doubt, by the server's clock, in milliseconds since
-    /// 1970: the log is followed until it can no longer be stored. `None`: one look suffices.
+    /// The time since which an attempt to store one is in doubt, by the server's clock, in
+    /// milliseconds since 1970: the log is followed until it can no longer be stored. `None`: one
+    /// look suffices.
     pub in_doubt_since_ms: Option<u64>,
 }
 

@@ -13,8 +13,8 @@ pub struct Mark {
     pub counted: u64,
 }
 
-/// Up to where a user deleted all messages of one direction. There is one for each direction, since
-/// a message of the other direction may be in flight with a lower order key.
+/// The position up to which a user deleted all messages of one direction. There is one for each
+/// direction, since a message of the other direction may be in flight with a lower order key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cleared {
     /// `messageSeq` of the last deleted message.
@@ -90,7 +90,7 @@ impl Head {
         Self { mark: Mark { seq: seq + count, counted }, stream_seq, ..before }
     }
 
-    /// Whether it stands for a message, as opposed to unreadable records only.
+    /// Whether it is the head of a message, and not of unreadable records only.
     pub(super) const fn is_message(&self) -> bool {
         self.key.0 > OrderKey::ZERO.0
     }

@@ -162,8 +162,11 @@ pub(crate) trait Facts {
     /// The rules of a user.
     fn rule(&self, user: usize) -> Value;
 
-    /// A stored message with the reactions with which it is shown, if these are checked by
-    /// [`Self::reacted`].
+    /// Whether a message is pinned.
+    fn pinned(&self, message: &Message) -> May;
+
+    /// A stored message with the reactions and the pin with which it is shown, if these are
+    /// checked by [`Self::reacted`] and [`Self::pinned`].
     fn as_shown(&self, message: &Message, _shown: &Value) -> Message {
         message.clone()
     }

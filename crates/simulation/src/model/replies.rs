@@ -21,6 +21,7 @@ const OWN_ID: u32 = 6_000_805;
 pub(crate) const HIDDEN: [&str; 3] = ["hideReadReceipts", "hideTyping", "hideOnlineStatus"];
 
 pub(crate) const NOT_LOGGED_IN: u64 = 6_000_121;
+pub(crate) const NOT_PINNED: u64 = 6_000_208;
 pub(crate) const BLOCKED_BY_RECEIVER: u64 = 6_000_284;
 pub(crate) const CONVERSATION_NOT_FOUND: u64 = 6_000_603;
 
@@ -73,6 +74,13 @@ pub(crate) fn check(
         | Request::DeleteAllMessages
         | Request::Typing { .. }
         | Request::Unreact { kind: None, .. } => check.is(reply, &json!({})),
+        Request::PinMessage { other, .. } => {
+            check.is(reply, &json!({}));
+            if !facts.blocks(*other, user).not_be {
+                check.wrong(Rule::Blocked, format!("{} blocks the user", NAMES[*other]));
+            }
+        }
+        Request::PinnedMessages { other } => check.pinned_messages(*other, reply),
         Request::Block { others, on } => {
             let own = json!({ "userID": NAMES[user], "reason": OWN_ID });
             let refused: Vec<Value> =
@@ -154,6 +162,7 @@ pub(crate) fn check_refusal(
             | Request::Edit { other: to, .. }
             | Request::React { other: to, .. }
             | Request::Unreact { other: to, .. }
+            | Request::PinMessage { other: to, .. }
             | Request::ReceiptRead { other: to }
             | Request::ReceiptsRead { other: to, .. },
         ) if !facts.blocks(*to, user).be => {
@@ -171,11 +180,18 @@ pub(crate) fn check_refusal(
             | Request::Edit { .. }
             | Request::React { .. }
             | Request::Unreact { .. }
+            | Request::PinMessage { .. }
             | Request::ReceiptRead { .. }
             | Request::ReceiptsRead { .. },
         )
         | (CONVERSATION_NOT_FOUND, Request::Conversation { .. }) => {}
-        (BLOCKED_BY_RECEIVER | CONVERSATION_NOT_FOUND, _) => {
+        (NOT_PINNED, Request::PinMessage { on: false, id, .. }) => {
+            let pinned = facts.message(id).map(|message| facts.pinned(message));
+            if pinned.is_some_and(May::is_sure) {
+                check.wrong(Rule::ChangesStay, format!("{id} is pinned"));
+            }
+        }
+        (NOT_PINNED | BLOCKED_BY_RECEIVER | CONVERSATION_NOT_FOUND, _) => {
             check.wrong(
                 Rule::PublishedCorrectly,
                 format!("{} has no error {code}", request.method()),
@@ -189,7 +205,7 @@ pub(crate) fn check_refusal(
 /// Whether a message is shown to its viewer as it is stored, apart from the status of its receipt.
 pub(crate) fn is_shown_rightly(viewer: usize, message: &Message, shown: &Value) -> bool {
     let mut expected = show_message(viewer, message);
-    // Whether it is confirmed as read is another question.
+    // Whether it is confirmed as read is checked elsewhere.
     if message.receipt && shown["receiptStatus"] == 2 {
         expected["receiptStatus"] = json!(2);
     } else if message.confirmed && shown["receiptStatus"] == 1 {
@@ -311,7 +327,7 @@ impl<F: Facts> Check<'_, F> {
         };
         let content = show_content(sent);
         let is_content = content.as_object().into_iter().flatten().all(|(name, value)| {
-            // These are not the caller's to set, or are compared below.
+            // The caller cannot set these, or they are compared below.
             let is_other = ["messageSeq", "localMessageID", "extendedData"];
             is_other.contains(&name.as_str()) || seen[name] == *value
         });
@@ -430,11 +446,35 @@ impl<F: Facts> Check<'_, F> {
         if !seen.be {
             self.wrong(Rule::ChangesStay, format!("{id} ({}) was deleted", message.extended));
         }
+        let is_pinned = !shown["pinnedTime"].is_null();
+        if !self.facts.pinned(message).admits(is_pinned) {
+            self.wrong(Rule::ChangesStay, format!("{shown} is pinned: {is_pinned}"));
+        }
         let confirmed = self.facts.confirmed(message);
         let is_confirmed = shown["receiptStatus"] == 2;
         if !confirmed.admits(is_confirmed) {
             let rule = if is_confirmed { Rule::PublishedCorrectly } else { Rule::ChangesStay };
             self.wrong(rule, format!("{id} ({}) is read: {is_confirmed}", message.extended));
+        }
+    }
+
+    /// Exactly the pinned messages that the user sees, the last pinned first.
+    fn pinned_messages(&mut self, other: usize, reply: &Value) {
+        self.has_fields(reply, &["messageList"]);
+        let shown = list(&reply["messageList"]);
+        let history = self.facts.history(self.user, other);
+        for one in shown {
+            self.message(other, &history, one);
+        }
+        let times: Vec<u64> = shown.iter().map(|message| number(message, "pinnedTime")).collect();
+        if !times.is_sorted_by(|one, next| one > next) || times.contains(&0) {
+            self.wrong(Rule::Pages, format!("pinned messages have the times {times:?}"));
+        }
+        for (message, seen) in history {
+            let is_due = seen.is_sure() && self.facts.pinned(message).is_sure();
+            if is_due && !shown.iter().any(|shown| text(shown, "messageID") == message.id) {
+                self.wrong(Rule::ChangesStay, format!("{} is pinned: {reply}", message.id));
+            }
         }
     }
 

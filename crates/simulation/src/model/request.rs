@@ -170,6 +170,17 @@ pub(crate) enum Request {
         id: String,
         kind: Option<String>,
     },
+    /// Pins a message, or removes its pin.
+    PinMessage {
+        other: usize,
+        id: String,
+        on: bool,
+        /// Whether the oldest pin makes room for one too many.
+        replaces: bool,
+    },
+    PinnedMessages {
+        other: usize,
+    },
     /// Reads who reacted to a message with a type.
     Reactors {
         other: usize,
@@ -251,6 +262,8 @@ impl Request {
             Self::Unreact { kind: Some(_), .. } => "delete_message_reaction",
             Self::Unreact { kind: None, .. } => "delete_message_all_reactions",
             Self::Reactors { .. } => "query_message_reaction_user_list",
+            Self::PinMessage { .. } => "pin_message",
+            Self::PinnedMessages { .. } => "query_pinned_message_list",
             Self::ReceiptRead { .. } => "send_conversation_message_receipt_read",
             Self::ReceiptsRead { .. } => "send_message_receipts_read",
             Self::Receipts { .. } => "query_message_receipts_info",
@@ -302,6 +315,7 @@ impl Request {
             Self::PinnedList { count } => json!({ "config": { "count": count } }),
             Self::DeleteAll { other }
             | Self::ReceiptRead { other }
+            | Self::PinnedMessages { other }
             | Self::Conversation { other }
             | Self::DeleteConversation { other } => with(*other),
             Self::Clear { other, up_to } => {
@@ -406,6 +420,13 @@ impl Request {
                 body["reactionType"] = json!(kind);
                 body
             }
+            Self::PinMessage { other, id, on, replaces } => {
+                let mut body = with(*other);
+                body["message"] = json!({ "messageID": id });
+                body["isPinned"] = json!(on);
+                body["config"] = json!({ "disableAutoReplace": !replaces });
+                body
+            }
             Self::Reactors { other, id, kind } => {
                 let mut message = with(*other);
                 message["messageID"] = json!(id);
@@ -475,6 +496,8 @@ pub fn unknown_methods() -> Vec<&'static str> {
         Request::Unreact { other: 0, id: String::new(), kind: Some(String::new()) },
         Request::Unreact { other: 0, id: String::new(), kind: None },
         Request::Reactors { other: 0, id: String::new(), kind: String::new() },
+        Request::PinMessage { other: 0, id: String::new(), on: true, replaces: true },
+        Request::PinnedMessages { other: 0 },
         Request::ReceiptRead { other: 0 },
         Request::Receipts { other: 0, ids: Vec::new() },
         Request::ReceiptsRead { other: 0, ids: Vec::new() },

@@ -215,6 +215,7 @@ impl Model {
             edited_ms: 0,
             is_revoked: false,
             reactions: Vec::new(),
+            pinned: None,
             confirmed: false,
             read_ms: 0,
         })

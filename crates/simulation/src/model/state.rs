@@ -42,6 +42,8 @@ pub(crate) struct Message {
     pub(crate) edited_ms: u64,
     pub(crate) is_revoked: bool,
     pub(crate) reactions: Vec<Reaction>,
+    /// Who pinned it, and when.
+    pub(crate) pinned: Option<(usize, u64)>,
 }
 
 /// The reactions to a message with one type: how often its sender and its receiver reacted.
@@ -179,6 +181,12 @@ pub enum Flaw {
     SubscriptionsStay,
     /// A new subscription shows nothing.
     NewIsNotShown,
+    /// Any number of messages can be pinned.
+    PinsAreUnbounded,
+    /// Only who pins a message sees it.
+    PinsAreOwn,
+    /// Pinning again keeps the time.
+    PinsKeepTheirTime,
 }
 
 /// The complete state, by the contract.
@@ -376,6 +384,9 @@ pub(crate) fn show_message(viewer: usize, message: &Message) -> Value {
         let reactions = reactions.map(|reaction| show_reaction(viewer, message, &reaction.kind));
         merge(&mut shown, json!({ "reactions": reactions.collect::<Value>() }));
     }
+    if let Some((user, at_ms)) = message.pinned.filter(|_| !message.is_revoked) {
+        merge(&mut shown, json!({ "pinnedUserID": NAMES[user], "pinnedTime": at_ms }));
+    }
     let fields = json!({
         "messageID": message.id,
         "localMessageID": message.local,
@@ -448,6 +459,10 @@ impl Facts for Certain<'_> {
 
     fn confirmed(&self, message: &Message) -> May {
         May::sure(message.confirmed)
+    }
+
+    fn pinned(&self, message: &Message) -> May {
+        May::sure(message.pinned.is_some() && !message.is_revoked)
     }
 
     fn message(&self, id: &str) -> Option<&Message> {

@@ -47,6 +47,12 @@ pub(crate) enum Step {
     },
     /// Some seconds in which the daemon shows changes of the status of users.
     Follow,
+    /// A user pins `count` messages, one after another.
+    PinSeveral {
+        user: usize,
+        other: usize,
+        count: usize,
+    },
     Restart,
 }
 
@@ -250,6 +256,15 @@ pub(crate) enum Call {
         pick: usize,
         kind: usize,
     },
+    PinMessage {
+        other: usize,
+        pick: usize,
+        on: bool,
+        replaces: bool,
+    },
+    PinnedMessages {
+        other: usize,
+    },
 }
 
 impl Call {
@@ -402,6 +417,9 @@ fn call() -> impl Strategy<Value = Call> {
             |(others, minutes)| Call::Follow { others, minutes }),
         2 => vec(other(), 1..4).prop_map(|others| Call::Unfollow { others }),
         5 => vec(other(), 0..3).prop_map(|others| Call::Followed { others }),
+        6 => (other(), prop_oneof![0..4_usize, pick()], flag(0.7), flag(0.7)).prop_map(
+            |(other, pick, on, replaces)| Call::PinMessage { other, pick, on, replaces }),
+        2 => other().prop_map(|other| Call::PinnedMessages { other }),
     ]
 }
 
@@ -415,6 +433,9 @@ fn step() -> impl Strategy<Value = Step> {
             from, to, count
         }),
         2 => Just(Step::Follow),
+        1 => (0..2_usize, 0..2_usize, 8..14_usize).prop_map(|(user, other, count)| {
+            Step::PinSeveral { user, other, count }
+        }),
         1 => Just(Step::Restart),
     ]
 }

@@ -76,6 +76,13 @@ impl Driver {
                 Ok(())
             }
             Step::Follow => self.follow().await,
+            Step::PinSeveral { user, other, count } => {
+                for pick in 0..*count {
+                    let (other, on, replaces) = (*other, true, true);
+                    self.call(*user, &Call::PinMessage { other, pick, on, replaces }).await?;
+                }
+                Ok(())
+            }
             Step::Restart => {
                 tokio::time::advance(Duration::from_millis(RESTART_MS)).await;
                 self.world.restart().await;
@@ -137,6 +144,7 @@ impl Driver {
             self.call(user, &everything).await?;
             for other in 0..NAMES.len() {
                 self.call(user, &Call::Conversation { other }).await?;
+                self.call(user, &Call::PinnedMessages { other }).await?;
                 for reverse in [true, false] {
                     self.read_history(user, other, reverse).await?;
                 }
@@ -284,6 +292,11 @@ impl Driver {
                 let (id, kind) = (id(other, pick), REACTIONS[*kind].into());
                 Request::Reactors { other: *other, id, kind }
             }
+            Call::PinMessage { other, pick, on, replaces } => {
+                let id = id(other, pick);
+                Request::PinMessage { other: *other, id, on: *on, replaces: *replaces }
+            }
+            Call::PinnedMessages { other } => Request::PinnedMessages { other: *other },
             Call::Invalid { .. } => return None,
         };
         Some(request)

@@ -4,7 +4,7 @@
 //! exact. Some pairs have several concurrent tasks; the notes show which calls overlapped.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -25,6 +25,8 @@ use super::{
     random::Random,
 };
 
+mod changes;
+
 /// The time within which every task must have been answered again after a death.
 pub const RECOVERY_DEADLINE: Duration = Duration::from_secs(30);
 /// Longer than the time limit of the last call in progress.
@@ -33,11 +35,10 @@ const STOP_DEADLINE: Duration = Duration::from_secs(40);
 const READ_PERCENT: u64 = 30;
 /// The steps of users who come and leave.
 const VISIT_STEPS: u64 = 12;
-/// The percentage of edits and revocations among the marks of a task.
-const AMEND_PERCENT: u64 = 25;
-/// How long after it was sent a message may still be revoked: less than two minutes, of which the
-/// repeats of the call may take some.
-const REVOKED_WITHIN: Duration = Duration::from_secs(60);
+/// The percentage of changes of messages among the marks of a task.
+const AMEND_PERCENT: u64 = 40;
+/// The percentage of messages that request a read receipt.
+const RECEIPT_PERCENT: u64 = 30;
 /// The epoch of a task that has ended.
 const ENDED: u64 = u64::MAX;
 
@@ -57,7 +58,8 @@ pub struct Plan {
     pub users: usize,
     /// The number of pairs with several concurrent tasks.
     pub racing_pairs: usize,
-    /// Whether users also clear and mute conversations, and delete, edit and revoke messages.
+    /// Whether users also clear and mute conversations, and delete, edit, revoke, confirm and react to
+    /// messages.
     pub marks: bool,
     /// The mean pause of a task between two calls, in milliseconds.
     pub interval_ms: u64,
@@ -126,6 +128,7 @@ impl Load {
                 visit: Visit::default(),
                 muted: HashMap::new(),
                 own: HashMap::new(),
+                reacted: HashSet::new(),
             };
             walkers.spawn(walker.run());
         }
@@ -286,15 +289,18 @@ struct Walker {
     has_begun: bool,
     visit: Visit,
     muted: HashMap<String, bool>,
-    /// By user, the messages that the user sent, can see and did not revoke, where no other task
-    /// changes them.
+    /// By user, the messages that the user sent and did not revoke, and that both users see, where
+    /// no other task changes them.
     own: HashMap<String, Vec<Own>>,
+    /// The reactions that are there.
+    reacted: HashSet<changes::Reaction>,
 }
 
-/// A message that its sender may change.
+/// A message that its two users may change.
 struct Own {
     message_id: String,
     sent: Instant,
+    has_receipt: bool,
 }
 
 impl Walker {
@@ -361,6 +367,7 @@ impl Walker {
         }
         self.muted.clear();
         self.own.clear();
+        self.reacted.clear();
         self.has_begun = false;
         self.visit.steps_left = VISIT_STEPS;
         Ok(())
@@ -375,10 +382,13 @@ impl Walker {
             self.shared.pairs().entry(user.clone()).or_default().insert(other.clone());
         }
         let text = format!("{} ({local_id})", TEXTS[choice]);
+        let has_receipt = self.random.percent(RECEIPT_PERCENT);
         let body = json!({
             "message": { "type": 1, "message": text, "localMessageID": local_id },
             "toUserID": other,
-            "config": { "disableUnreadMessageCount": self.random.percent(3) },
+            "config": {
+                "disableUnreadMessageCount": self.random.percent(3), "hasReceipt": has_receipt,
+            },
         });
         let reply = self.caller.until_done(&user, "send_peer_message", &body).await?;
         let message_id = reply["message"]["messageID"]
@@ -386,7 +396,8 @@ impl Walker {
             .ok_or_else(|| format!("not a sent message: {reply}"))?;
         self.shared.add_deletable(&user, &other, message_id);
         if self.is_alone() {
-            let own = Own { message_id: message_id.to_owned(), sent: Instant::now() };
+            let (message_id, sent) = (message_id.to_owned(), Instant::now());
+            let own = Own { message_id, sent, has_receipt };
             self.own.entry(user).or_default().push(own);
         }
         Ok(())
@@ -397,37 +408,10 @@ impl Walker {
         matches!(self.walk.kind, Kind::Sends | Kind::SendsAndMarks | Kind::Visits)
     }
 
-    /// Edits or revokes a message that the user sent.
-    async fn amend(&mut self, user: String, other: String) -> Result<(), Failure> {
-        let own = self.own.entry(user.clone()).or_default();
-        let length = u64::try_from(own.len())?;
-        if length == 0 {
-            return self.send(user, other).await;
-        }
-        let index = usize::try_from(self.random.below(length))?;
-        let mut message = json!({ "messageID": own[index].message_id, "conversationID": other });
-        if own[index].sent.elapsed() < REVOKED_WITHIN && self.random.percent(40) {
-            own.swap_remove(index);
-            return self.revoke(&user, &message).await;
-        }
-        self.sent += 1;
-        message["type"] = json!(1);
-        message["message"] = json!(format!("edited (task-{}-{})", self.index, self.sent));
-        let body = json!({ "message": message, "config": {} });
-        self.caller.until_done(&user, "edit_message", &body).await?;
-        Ok(())
-    }
-
-    async fn revoke(&self, user: &str, message: &Value) -> Result<(), Failure> {
-        let body = json!({ "message": message, "config": {} });
-        self.caller.until_done_or(user, "revoke_message", &body, "message_revoked").await?;
-        Ok(())
-    }
-
     async fn mark(&mut self, user: String, other: String) -> Result<(), Failure> {
         let mut body = json!({ "conversationID": other, "conversationType": 0 });
         if self.is_alone() && self.random.percent(AMEND_PERCENT) {
-            return self.amend(user, other).await;
+            return self.change_message(user, other).await;
         }
         let dice = self.random.below(100);
         let method = if dice < 35 {
@@ -442,11 +426,13 @@ impl Walker {
         } else if dice < 95 {
             let picked = self.shared.take_deletable(&user, &other, &mut self.random);
             let Some(message_id) = picked else { return self.send(user, other).await };
-            self.own.entry(user.clone()).or_default().retain(|own| own.message_id != message_id);
+            for own in self.own.values_mut() {
+                own.retain(|own| own.message_id != message_id);
+            }
             body["messageList"] = json!([{ "messageID": message_id }]);
             "delete_messages"
         } else {
-            self.own.remove(&user);
+            self.own.clear();
             "delete_all_message"
         };
         self.caller.until_done(&user, method, &body).await?;

@@ -30,7 +30,9 @@ fn sent(from: &str, to: &str, local_id: &str, seq: u64, tick: u64) -> Sent {
             seq,
             order_key: tick * 100,
         }),
+        has_receipt: false,
         amended: Vec::new(),
+        reacted: Vec::new(),
     }
 }
 
@@ -56,6 +58,7 @@ fn views() -> Views {
     let view = |other: &str, unread: u64| View {
         histories: [(other.to_owned(), lines.clone())].into(),
         removed: [].into(),
+        attached: [].into(),
         conversations: [(
             other.to_owned(),
             Summary { unread, last_message_id: Some("id of a3".to_owned()), ..Summary::default() },

@@ -45,9 +45,10 @@ pub(in crate::runtime) struct UserCell {
     load: AtomicU64,
     /// The store's generation in which the state was loaded; 0: it must be loaded.
     loaded_in: AtomicU64,
-    /// Until when the store may contain more of the user than a load finds.
+    /// The time until which the store may contain more of the user than a load finds.
     in_doubt_until: Mutex<Option<Instant>>,
-    /// Until when another owner may change messages of the user without this one knowing it.
+    /// The time until which another owner may change messages of the user without this one knowing
+    /// it.
     may_change_until: Mutex<Option<Instant>>,
     /// Whether a write of the account because of its revision is in progress.
     pub(in crate::runtime) is_revision_due: AtomicBool,
@@ -95,8 +96,8 @@ impl UserCell {
         StreamId::Log(self.partition)
     }
 
-    /// Until when a write for the user may be tried: an instance that is no longer the owner does
-    /// not write, and retries only while it is certain to remain the owner.
+    /// The time until which a write for the user may be tried: an instance that is no longer the
+    /// owner does not write, and retries only while it is certain to remain the owner.
     pub(in crate::runtime) fn may_write(&self, deadline: Instant) -> Result<Instant, AppendError> {
         self.may_write_at(deadline, self.ownership.now())
     }
@@ -199,8 +200,8 @@ impl UserCell {
         self.load.store(load, Ordering::Relaxed);
     }
 
-    /// Notes until when another owner may change messages of the user: if that owner dies, it does
-    /// not say so, and cached histories would not show the change.
+    /// Notes the time until which another owner may change messages of the user: if that owner
+    /// dies, this instance does not learn of the change, and cached histories would not show it.
     pub(in crate::runtime) fn note_may_change(&self, until: Instant) {
         let mut known = self.may_change_until.lock().unwrap_or_else(PoisonError::into_inner);
         *known = Some(known.map_or(until, |known| known.max(until)));

@@ -179,7 +179,7 @@ impl<F: Facts> Check<'_, F> {
         self.is(shown, &fields);
     }
 
-    /// What the user set for a conversation.
+    /// The user's settings of a conversation.
     fn preferences(&mut self, known: &Conversation, shown: &Value) {
         let with = &shown["conversationID"];
         let pinned_ms = number(shown, "pinnedTime");
@@ -231,7 +231,7 @@ impl<F: Facts> Check<'_, F> {
     }
 }
 
-/// Where a conversation is in a list: larger comes first.
+/// The position of a conversation in a list: larger comes first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     is_pinned: bool,
