@@ -86,6 +86,12 @@ pub enum Fault {
     EndedSessionOnline,
     /// Custom statuses are kept in memory and not stored.
     LostStatus,
+    /// A user who follows another is not shown a changed status.
+    FollowerNotShown,
+    /// A subscription that has expired counts.
+    ExpiredFollowed,
+    /// Subscriptions are kept in memory and not stored.
+    LostSubscription,
     /// Pinned messages are kept in memory and not stored.
     LostPins,
     /// The user who does not keep the pins of a conversation does not look for them.
@@ -104,7 +110,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 49] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -144,6 +150,9 @@ impl Fault {
         Self::HiddenShown,
         Self::EndedSessionOnline,
         Self::LostStatus,
+        Self::FollowerNotShown,
+        Self::ExpiredFollowed,
+        Self::LostSubscription,
         Self::LostPins,
         Self::PinUnnamed,
         Self::BlockedPins,

@@ -14,6 +14,7 @@ pub mod owners;
 pub mod push;
 pub mod reads;
 pub mod removal;
+pub mod subscriptions;
 pub mod unreadable;
 
 mod fields;
@@ -30,6 +31,7 @@ use peerd_core::blocklist::BlockNumber;
 use peerd_core::conversation::Settings;
 use peerd_core::deletions::{Bitmap, PageId};
 use peerd_core::id::{OrderKey, Partition, UserId};
+use peerd_core::subscriptions::Subscriptions;
 use peerd_core::user::Account;
 use peerd_protocol::content::NUMBER_MAX;
 use peerd_protocol::subject::{Subjects, Token, is_sentinel};
@@ -53,11 +55,13 @@ pub enum Kind {
     Owners,
     /// [`push`]
     Push,
+    /// [`subscriptions`]
+    Subscriptions,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Message,
         Self::Account,
         Self::Conversation,
@@ -66,6 +70,7 @@ impl Kind {
         Self::Amendments,
         Self::Owners,
         Self::Push,
+        Self::Subscriptions,
     ];
 
     /// Its name, for people.
@@ -80,6 +85,7 @@ impl Kind {
             Self::Amendments => "page of amendments",
             Self::Owners => "owner's entry",
             Self::Push => "offline push",
+            Self::Subscriptions => "list of subscriptions",
         }
     }
 
@@ -95,6 +101,7 @@ impl Kind {
             Self::Account => Some(account::key(subjects, partition, user)),
             Self::Conversation => Some(conversation::all(subjects, partition, user)),
             Self::Block => Some(block::all(subjects, partition, user)),
+            Self::Subscriptions => Some(subscriptions::key(subjects, partition, user)),
             // Read together with their messages, or in other streams.
             Self::Deletions | Self::Amendments | Self::Message | Self::Owners | Self::Push => None,
         }
@@ -114,6 +121,8 @@ pub enum Key {
     Deletions(UserId, PageId),
     /// The amendments of a page of this sender's messages to the user.
     Amendments(UserId, u64),
+    /// The users whose status the user follows.
+    Subscriptions,
 }
 
 /// An entry of a state stream.
@@ -129,6 +138,8 @@ pub enum Entry {
     Deletions(UserId, PageId, Bitmap),
     /// See [`amendments`].
     Amendments(UserId, u64, AmendmentPage),
+    /// See [`subscriptions`].
+    Subscriptions(Subscriptions),
 }
 
 impl Key {
@@ -152,6 +163,7 @@ impl Key {
         }
         let (user, key) = match parts {
             [user, "account", "", ..] => (user, Self::Account),
+            [user, "subscriptions", "", ..] => (user, Self::Subscriptions),
             [user, "conversation", other, "", ..] => (user, Self::Conversation(user_of(other)?)),
             [user, "blocked", other, "", ..] => (user, Self::Block(user_of(other)?)),
             [user, "deleted", other, direction, number, ""] => {
@@ -183,6 +195,7 @@ impl Entry {
             Key::Amendments(sender, page) => {
                 Self::Amendments(sender, page, amendments::decode(bytes)?)
             }
+            Key::Subscriptions => Self::Subscriptions(subscriptions::decode(bytes)?),
         })
     }
 
@@ -210,6 +223,7 @@ impl Entry {
             Key::Amendments(sender, page) => {
                 Self::Amendments(sender, page, AmendmentPage::default())
             }
+            Key::Subscriptions => Self::Subscriptions(Subscriptions::default()),
         }
     }
 }

@@ -60,6 +60,7 @@ mod contract {
     mod starting;
     mod status;
     mod store_trouble;
+    mod subscriptions;
     mod texts;
     mod typing;
     mod unread;

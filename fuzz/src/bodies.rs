@@ -8,8 +8,8 @@ use peerd_core::limits::{
     CONVERSATION_PAGE_MAX, CUSTOM_STATUS_MAX_BYTES, CUSTOM_STATUS_SECONDS_MAX, DELETE_BATCH_MAX,
     DEVICE_MAX_BYTES, DRAFT_MAX_BYTES, HISTORY_PAGE_MAX, MARK_BATCH_MAX, MARK_MAX,
     MESSAGE_SEQS_MAX, REACTION_COUNT_MAX, REACTION_TYPE_MAX_BYTES, REACTION_USERS_MAX,
-    RECEIPTS_QUERY_MAX, USER_EXTENDED_DATA_MAX_BYTES, USER_NAME_MAX_BYTES, USERS_INFO_MAX,
-    USERS_STATUS_MAX,
+    RECEIPTS_QUERY_MAX, SUBSCRIPTION_MINUTES_MAX, USER_EXTENDED_DATA_MAX_BYTES,
+    USER_NAME_MAX_BYTES, USERS_INFO_MAX, USERS_STATUS_MAX,
 };
 use peerd_core::rejection::Rejection;
 use peerd_core::send::{Send, SendOptions};
@@ -255,6 +255,18 @@ fn has_bounds(request: &Request) {
         assert!(update.custom_status.0.len() <= CUSTOM_STATUS_MAX_BYTES);
         let seconds = update.config.and_then(|config| config.duration);
         assert!(seconds.is_none_or(|seconds| seconds.0 <= CUSTOM_STATUS_SECONDS_MAX));
+    }
+    if let Request::SubscribeUsersStatus(subscribe) = request {
+        rising(&subscribe.user_ids.clone().each_once(), USERS_STATUS_MAX);
+        let minutes = subscribe.config.subscription_duration.0;
+        assert!((1..=SUBSCRIPTION_MINUTES_MAX).contains(&minutes));
+    }
+    if let Request::UnsubscribeUsersStatus(unsubscribe) = request {
+        rising(&unsubscribe.user_ids.clone().each_once(), USERS_STATUS_MAX);
+    }
+    if let Request::QuerySubscribedUserStatusList(query) = request {
+        let users = query.config.as_ref().and_then(|config| config.user_ids.as_ref());
+        assert!(users.is_none_or(|users| users.0.len() <= USERS_STATUS_MAX));
     }
     if let Request::QueryUsersStatus(query) = request {
         rising(&query.user_ids.clone().each_once(), USERS_STATUS_MAX);

@@ -11,8 +11,8 @@ use peerd::storage::owners::{self, Member, MemberId, Owner, PublishedUpTo};
 use peerd::store::batch::{self, Part};
 use peerd::wire::owner_request::{
     Audit, Audited, Begun, DIFFERENCES_MAX, Deliver, FindRepeat, FollowLog, MaySend, OwnerRequest,
-    PeerPart, ReadStatus, Request, STATUS_BATCH_MAX, Settle, WasBegun, decode_answer,
-    encode_answer, encode_refusal, is_answer,
+    PeerPart, ReadStatus, Request, STATUS_BATCH_MAX, Settle, ShowStatus, WasBegun, Watch,
+    WatchStatus, Watching, decode_answer, encode_answer, encode_refusal, is_answer,
 };
 use peerd_core::audit::{Difference, Subject};
 use peerd_core::content::Content;
@@ -90,6 +90,14 @@ fn request(bytes: &[u8]) {
         Request::WasBegun(request) => request.encode().expect("writable"),
         Request::Settle(request) => request.encode().expect("writable"),
         Request::PeerPart(request) => request.encode().expect("writable"),
+        Request::WatchStatus(request) => {
+            assert!(request.watches.len() <= STATUS_BATCH_MAX);
+            request.encode().expect("writable")
+        }
+        Request::ShowStatus(request) => {
+            assert!(request.shown.len() <= STATUS_BATCH_MAX);
+            request.encode().expect("writable")
+        }
         Request::ReadStatus(request) => {
             assert!(request.users.len() <= STATUS_BATCH_MAX);
             request.encode().expect("writable")
@@ -120,6 +128,11 @@ fn answer(bytes: &[u8]) {
     answer_to(bytes, &PeerPart { from: from.clone(), method, part });
     for count in 0..3 {
         let users = vec![from.clone(); count];
+        let watch = || Watch { user: from.clone(), watcher: from.clone() };
+        let watches = std::iter::repeat_with(watch).take(count).collect();
+        answer_to(bytes, &WatchStatus { watches });
+        let shown = vec![(from.clone(), status()); count];
+        answer_to(bytes, &ShowStatus { shown });
         if let Some(statuses) = answer_to(bytes, &ReadStatus { users }) {
             assert_eq!(statuses.len(), count);
         }
@@ -288,6 +301,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
     add(0, part.encode().expect("writable"));
     let users = vec![user("bob"), user("carol")];
     add(0, ReadStatus { users }.encode().expect("writable"));
+    let watches = vec![Watch { user: user("bob"), watcher: user("alice") }];
+    add(0, WatchStatus { watches }.encode().expect("writable"));
+    add(0, ShowStatus { shown: vec![(user("bob"), status())] }.encode().expect("writable"));
     add(0, MaySend { from: user("alice"), needed_bytes: 70 }.encode().expect("writable"));
     for in_doubt_since_ms in [None, Some(1_800_000_000_000)] {
         let follow = FollowLog { receiver: user("bob"), in_doubt_since_ms };
@@ -300,6 +316,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         add(1, encode_refusal(&error.into()).expect("writable"));
     }
     add(1, MaySend::encode_answer(&()).expect("writable"));
+    let watching = Watching { status: Some(status()), is_watched: true };
+    add(1, WatchStatus::encode_answer(&vec![watching]).expect("writable"));
+    add(1, ShowStatus::encode_answer(&vec![true, false]).expect("writable"));
     add(1, ReadStatus::encode_answer(&vec![None, Some(status())]).expect("writable"));
     add(1, FindRepeat::encode_answer(&None).expect("writable"));
     add(1, FollowLog::encode_answer(&()).expect("writable"));

@@ -11,11 +11,12 @@ use peerd::storage::block;
 use peerd::storage::conversation;
 use peerd::storage::deletions;
 use peerd::storage::message::{self, RecordError, Recorded, StoredMessage};
+use peerd::storage::subscriptions;
 use peerd_core::amendment::{AmendmentPage, Receipt, Stub, page_number};
 use peerd_core::content::Content;
 use peerd_core::conversation::{Conversation, Settings};
 use peerd_core::id::{OrderKey, Partition, UserId};
-use peerd_core::limits::PAGE_MESSAGES;
+use peerd_core::limits::{PAGE_MESSAGES, SUBSCRIPTIONS_MAX};
 use peerd_core::message::{Direction, ReceiptStatus};
 use peerd_core::receive::Placed;
 use peerd_protocol::encoding::{Encode as _, Encoding};
@@ -76,6 +77,14 @@ pub fn check(data: &[u8]) {
             });
             if let Some(page) = page {
                 amended(page);
+            }
+        }
+        6 => {
+            let subscriptions = survives(bytes, 1, subscriptions::decode, |subscriptions| {
+                subscriptions::encode(subscriptions).expect("writable")
+            });
+            if let Some(subscriptions) = subscriptions {
+                assert!(subscriptions.of.len() <= SUBSCRIPTIONS_MAX);
             }
         }
         _ => {}
@@ -262,6 +271,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         (0, include_str!("../../tests/golden/carriers-v2.txt")),
         (5, include_str!("../../tests/golden/amendments-v1.txt")),
         (0, include_str!("../../tests/golden/replies-v3.txt")),
+        (6, include_str!("../../tests/golden/subscriptions-v1.txt")),
     ];
     let seeds = files.into_iter().flat_map(|(kind, file)| {
         named(file).into_iter().map(move |bytes| [&[kind][..], &bytes].concat())

@@ -64,6 +64,7 @@ pub mod query_message_receipts_info;
 pub mod query_messages;
 pub mod query_pinned_message_list;
 pub mod query_self_user_info;
+pub mod query_subscribed_user_status_list;
 pub mod query_users_info;
 pub mod query_users_status;
 pub mod remove_users_from_blacklist;
@@ -78,6 +79,8 @@ pub mod set_conversation_draft;
 pub mod set_conversation_mark;
 pub mod set_conversation_notification_status;
 pub mod set_conversation_unread;
+pub mod subscribe_users_status;
+pub mod unsubscribe_users_status;
 pub mod update_conversation_pinned_state;
 pub mod update_user_avatar_url;
 pub mod update_user_custom_status;
@@ -532,6 +535,9 @@ commands! {
     pin_message::PinMessage with_peer,
     query_pinned_message_list::QueryPinnedMessageList,
     reply_message::ReplyMessage with_peer,
+    subscribe_users_status::SubscribeUsersStatus,
+    unsubscribe_users_status::UnsubscribeUsersStatus,
+    query_subscribed_user_status_list::QuerySubscribedUserStatusList,
 }
 
 impl Method {

@@ -22,6 +22,7 @@ use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::storage::block;
 use crate::storage::conversation;
+use crate::storage::subscriptions;
 use crate::store::{Append, Store, StreamId};
 use peerd_core::amendment::AmendmentPage;
 use peerd_core::blocklist::{BlockEntry, BlockNumber};
@@ -34,6 +35,7 @@ use peerd_core::marks::ConversationMarks;
 use peerd_core::pins::Pins;
 use peerd_core::receipts::ReceiptMarks;
 use peerd_core::rejection::Rejection;
+use peerd_core::subscriptions::Subscriptions;
 use peerd_core::user::{Account, User};
 use peerd_core::user_info::{Profile, UserInfo};
 use peerd_protocol::failure::{CallError, Failure};
@@ -65,6 +67,8 @@ pub(super) enum Write {
     Login { account: Account, now_ms: u64, replay_due_ms: Option<u64>, expected_seq: u64 },
     /// The account with fewer sessions.
     Logout { account: Account, expected_seq: u64 },
+    /// The users whose status the user follows.
+    Subscriptions { subscriptions: Subscriptions, expected_seq: u64 },
     /// The account with another profile, privacy or custom status.
     Profile { account: Account, expected_seq: u64 },
 }
@@ -387,6 +391,16 @@ impl<S: Store, B: Bus> Entries<S, B> {
                 let written = self.users.write(cell, entry, deadline);
                 written.await.map_err(|error| entry_failure(cell, &error))
             }
+            Write::Subscriptions { subscriptions: of, expected_seq } => {
+                let lost = Subscriptions::default();
+                let of = if failpoint::is(Fault::LostSubscription) { &lost } else { of };
+                let payload = subscriptions::encode(of).map_err(|_| Failure::Internal)?;
+                let subject = subscriptions::key(&self.env.subjects, cell.partition, &cell.token);
+                let stream = StreamId::State(cell.partition);
+                let entry = Append { stream, subject, payload, expected_seq: *expected_seq };
+                let written = self.users.write(cell, entry, deadline);
+                written.await.map_err(|error| entry_failure(cell, &error))
+            }
             Write::Login { account, expected_seq, now_ms, .. } => {
                 let seq =
                     self.sessions.store_account(cell, account, *expected_seq, deadline).await?;
@@ -548,7 +562,10 @@ impl Write {
             | Self::Settings { other, .. }
             | Self::Block { other, .. } => Some(other),
             Self::Amendments { sender, .. } => Some(sender),
-            Self::Login { .. } | Self::Logout { .. } | Self::Profile { .. } => None,
+            Self::Login { .. }
+            | Self::Logout { .. }
+            | Self::Profile { .. }
+            | Self::Subscriptions { .. } => None,
         }
     }
 }
@@ -578,6 +595,9 @@ fn apply(user: &mut User, stored: Vec<Stored>) {
                 let sessions = account.sessions;
                 let account = Account { sessions, ..std::mem::take(&mut user.account) };
                 user.set_account(account, seq);
+            }
+            Write::Subscriptions { subscriptions, .. } => {
+                user.set_subscriptions(subscriptions, seq);
             }
             Write::Profile { account, .. } => {
                 let Account { profile, extended_data, privacy, custom_status, .. } = account;

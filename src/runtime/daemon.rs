@@ -285,6 +285,7 @@ async fn run(
     let auditor = auditor.map(|audit| AbortOnDrop::new(tokio::spawn(audit)));
     let ageing = (!settings.stream.max_age.is_zero())
         .then(|| AbortOnDrop::new(tokio::spawn(node.follow_ageing_of_all())));
+    let following = AbortOnDrop::new(tokio::spawn(node.follow_status_of_all()));
     let (leave, leaving) = watch::channel(false);
     let (settled, has_settled) = oneshot::channel();
     let options = membership::Options {
@@ -328,7 +329,7 @@ async fn run(
     // after which the server has received everything.
     let most = if is_ready { Duration::MAX } else { STOP_UNSERVED_TIMEOUT };
     let deadline = Instant::now() + settings.shutdown_deadline.min(most);
-    drop((discoverable, auditor, ageing));
+    drop((discoverable, auditor, ageing, following));
     let ending = async {
         node.bus().end_calls().await;
         leave.send_replace(true);

@@ -166,6 +166,16 @@ impl<S: Store, B: Bus> Node<S, B> {
         self.parts.ageing.clone().follow_ageing_of_all()
     }
 
+    /// Publishes changes of the status of users to those who follow them. Runs until it is dropped.
+    pub fn follow_status_of_all(&self) -> impl Future<Output = ()> + use<S, B> {
+        self.parts.presences.clone().follow_all()
+    }
+
+    /// One round of [`Self::follow_status_of_all`].
+    pub async fn follow_status_once(&self) {
+        self.parts.presences.follow_once().await;
+    }
+
     /// Shortens the time for offline pushes and notices to other owners, because the instance
     /// stops.
     pub fn end_soon(&self) {

@@ -13,7 +13,7 @@
 //! | [`Amending`] | changes of stored messages |
 //! | [`Replays`], [`Redelivery`] | missed messages; events that a dead owner left unpublished |
 //! | [`Router`], [`Replies`] | the owners of partitions, and requests to them; replies and refusals |
-//! | [`Presences`] | the status of users |
+//! | [`Presences`] | the status of users, and its changes for those who follow them |
 //! | [`SendPath`] | messages, from the sender's call to both sides' events |
 //!
 //! Calls, owner requests, the audit and the take-over of partitions use these; `node` composes all
@@ -114,8 +114,12 @@ impl<S: Store, B: Bus> Parts<S, B> {
         ));
         let router = Arc::new(Router::new(env.clone(), users.clone(), table));
         let replies = Arc::new(Replies::new(env.clone()));
-        let presences =
-            Arc::new(Presences { env: env.clone(), users: users.clone(), router: router.clone() });
+        let presences = Arc::new(Presences {
+            env: env.clone(),
+            users: users.clone(),
+            publisher: publisher.clone(),
+            router: router.clone(),
+        });
         let send_path = Arc::new(SendPath {
             env: env.clone(),
             users: users.clone(),

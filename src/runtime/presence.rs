@@ -5,29 +5,32 @@
 //! by this owner, and is read from the stored account without loading the user
 //! ([0044](../../docs/decisions/0044-status-is-read-at-the-owner.md)).
 
-use std::collections::BTreeMap;
+mod following;
+
 use std::sync::Arc;
 
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use tokio::time::Instant;
 
 use super::env::Env;
+use super::publisher::Publisher;
 use super::router::Router;
 use super::tuning::STATUS_REQUESTS_CONCURRENT;
 use super::users::{LoadError, Ownership, Users};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::store::Store;
-use crate::wire::owner_request::{ReadStatus, STATUS_BATCH_MAX};
-use peerd_core::id::{Partition, UserId};
+use crate::wire::owner_request::ReadStatus;
+use peerd_core::id::UserId;
 use peerd_core::status::{OnlineStatus, Presence, UserStatus, Viewer};
 use peerd_core::user::Account;
 use peerd_protocol::failure::{CallError, Failure};
 
-/// Reads the status of users.
+/// Reads the status of users, and publishes its changes.
 pub(super) struct Presences<S, B> {
     pub(super) env: Arc<Env<S, B>>,
     pub(super) users: Arc<Users<S, B>>,
+    pub(super) publisher: Arc<Publisher<S, B>>,
     pub(super) router: Arc<Router<S, B>>,
 }
 
@@ -39,21 +42,17 @@ impl<S: Store, B: Bus> Presences<S, B> {
         users: &[UserId],
         deadline: Instant,
     ) -> Result<Vec<Option<UserStatus>>, CallError> {
-        let mut by_partition: BTreeMap<Partition, Vec<usize>> = BTreeMap::new();
-        for (index, user) in users.iter().enumerate() {
-            by_partition.entry(self.env.subjects.partition_of_user(user)).or_default().push(index);
-        }
-        let batches: Vec<_> =
-            by_partition.values().flat_map(|indexes| indexes.chunks(STATUS_BATCH_MAX)).collect();
+        let indexes: Vec<usize> = (0..users.len()).collect();
         let mut statuses = vec![None; users.len()];
+        let batches = following::batches(&indexes, |at| self.partition(&users[*at]));
         for batches in batches.chunks(STATUS_REQUESTS_CONCURRENT) {
             let reads = batches.iter().map(|batch| {
-                let users = batch.iter().map(|index| users[*index].clone()).collect();
+                let users = batch.iter().map(|at| users[**at].clone()).collect();
                 self.read_batch(users, deadline)
             });
             for (batch, read) in batches.iter().zip(try_join_all(reads).await?) {
-                for (index, status) in batch.iter().zip(read) {
-                    statuses[*index] = status;
+                for (at, status) in batch.iter().zip(read) {
+                    statuses[**at] = status;
                 }
             }
         }
@@ -81,37 +80,52 @@ impl<S: Store, B: Bus> Presences<S, B> {
         ReadStatus { users }: &ReadStatus,
         deadline: Instant,
     ) -> Result<Vec<Option<UserStatus>>, Failure> {
-        let partition_of = |user: &UserId| self.env.subjects.partition_of_user(user);
-        if users.iter().any(|user| partition_of(user) != ownership.partition) {
+        let all: Vec<&UserId> = users.iter().collect();
+        let presences = self.presences(ownership, &all, deadline).await?;
+        let status = |(user, presence): (&UserId, Option<Presence>)| {
+            presence.map(|presence| self.status(user, &presence))
+        };
+        Ok(users.iter().zip(presences).map(status).collect())
+    }
+
+    /// The status of a user as others see it now.
+    fn status(&self, user: &UserId, presence: &Presence) -> UserStatus {
+        let viewer = if failpoint::is(Fault::HiddenShown) { Viewer::Own } else { Viewer::Other };
+        let (now_ms, limits) = (self.env.clock.wall_ms(), self.env.limits());
+        let mut status = presence.status(user, viewer, now_ms, limits);
+        if failpoint::is(Fault::EndedSessionOnline) && status.online == OnlineStatus::Logout {
+            (status.online, status.platforms) = (OnlineStatus::Online, vec![32]);
+        }
+        status
+    }
+
+    /// What the status of these users of the partition follows from; `None` if a user never logged
+    /// in.
+    async fn presences(
+        &self,
+        ownership: &Arc<Ownership>,
+        users: &[&UserId],
+        deadline: Instant,
+    ) -> Result<Vec<Option<Presence>>, Failure> {
+        if users.iter().any(|user| self.partition(user) != ownership.partition) {
             tracing::warn!("an owner request names users of another partition");
             return Err(Failure::Internal);
         }
-        let mut presences: Vec<Option<Presence>> = Vec::with_capacity(users.len());
-        for user in users {
-            presences.push(self.in_memory(ownership, user, deadline).await?);
-        }
+        let in_memory = users.iter().map(|user| self.in_memory(ownership, user, deadline));
+        let mut presences: Vec<_> =
+            join_all(in_memory).await.into_iter().collect::<Result<_, _>>()?;
         let cold = users.iter().zip(&presences).filter(|(_, known)| known.is_none());
-        let cold: Vec<&UserId> = cold.map(|(user, _)| user).collect();
+        let cold: Vec<&UserId> = cold.map(|(user, _)| *user).collect();
         if !cold.is_empty() {
             let stored = self.env.storage(deadline).accounts(cold.into_iter()).await;
             let stored = stored.map_err(LoadError::from)?;
             for (user, known) in users.iter().zip(&mut presences) {
                 if known.is_none() {
-                    *known = stored.get(user).map(Account::presence);
+                    *known = stored.get(*user).map(Account::presence);
                 }
             }
         }
-        let now_ms = self.env.clock.wall_ms();
-        let status = |(user, known): (&UserId, Option<Presence>)| {
-            let viewer =
-                if failpoint::is(Fault::HiddenShown) { Viewer::Own } else { Viewer::Other };
-            let mut status = known?.status(user, viewer, now_ms, self.env.limits());
-            if failpoint::is(Fault::EndedSessionOnline) && status.online == OnlineStatus::Logout {
-                (status.online, status.platforms) = (OnlineStatus::Online, vec![32]);
-            }
-            Some(status)
-        };
-        Ok(users.iter().zip(presences).map(status).collect())
+        Ok(presences)
     }
 
     /// What is known of a user who is in memory. `None`: the user is not, or never logged in.

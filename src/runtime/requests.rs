@@ -15,7 +15,8 @@ use super::users::Work;
 use crate::bus::{Bus, Incoming};
 use crate::store::Store;
 use crate::wire::owner_request::{
-    OwnerRequest as _, PeerPart, ReadStatus, Request, WasBegun, encode_answer,
+    OwnerRequest as _, PeerPart, ReadStatus, Request, ShowStatus, WasBegun, WatchStatus,
+    encode_answer,
 };
 use peerd_core::id::UserId;
 use peerd_protocol::failure::{CallError, Failure};
@@ -55,7 +56,9 @@ impl<S: Store, B: Bus> Requests<S, B> {
             | Request::FindRepeat(_)
             | Request::FollowLog(_)
             | Request::PeerPart(_)
-            | Request::ReadStatus(_) => true,
+            | Request::ReadStatus(_)
+            | Request::WatchStatus(_)
+            | Request::ShowStatus(_) => true,
             Request::Audit(_) | Request::WasBegun(_) | Request::Settle(_) => false,
         };
         if is_inquired
@@ -87,6 +90,17 @@ impl<S: Store, B: Bus> Requests<S, B> {
                 let read = presences.serve_read(&work.ownership, request, deadline);
                 let read = Box::pin(read).await.map_err(CallError::from);
                 self.env.emit_any(owner_answer(&incoming, encode_answer::<ReadStatus>(&read)));
+            }
+            Request::WatchStatus(request) => {
+                let (presences, deadline) = (&self.parts.presences, self.answer_by());
+                let watched = presences.serve_watch(&work.ownership, request, deadline);
+                let watched = Box::pin(watched).await.map_err(CallError::from);
+                self.env.emit_any(owner_answer(&incoming, encode_answer::<WatchStatus>(&watched)));
+            }
+            Request::ShowStatus(request) => {
+                let shown = self.parts.presences.serve_show(&work.ownership, request);
+                let shown = Ok(Box::pin(shown).await);
+                self.env.emit_any(owner_answer(&incoming, encode_answer::<ShowStatus>(&shown)));
             }
             Request::Audit(_) => {
                 let ownership = work.ownership.clone();

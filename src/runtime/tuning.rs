@@ -227,8 +227,20 @@ pub(super) const REPLIED_PAGES_READ_MAX: usize = 16;
 /// Conversations whose newest message is searched page by page concurrently.
 pub(super) const PREVIEWS_CONCURRENT_MAX: usize = 16;
 
-/// Requests about the status of users that one call makes at the same time.
+/// Requests about the status of users that are made at the same time.
 pub(super) const STATUS_REQUESTS_CONCURRENT: usize = 16;
+/// How often changes of the status of users are shown to those who follow them.
+pub(super) const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the owner of a follower renews its watches.
+pub(super) const STATUS_RENEW_INTERVAL: Duration = Duration::from_secs(20);
+/// How soon a watch is renewed that could not be.
+pub(super) const STATUS_RENEW_RETRY: Duration = Duration::from_secs(2);
+/// How long a watch lasts without being renewed.
+pub(super) const STATUS_LEASE: Duration = Duration::from_secs(60);
+/// The time limit of a request that shows or renews.
+pub(super) const STATUS_SHOW_TIMEOUT: Duration = Duration::from_secs(2);
+/// About how many changes, and renewals, one round of a partition sends. The next one sends more.
+pub(super) const STATUS_DUE_MAX: usize = 4096;
 
 // Events and pushes.
 
@@ -349,6 +361,9 @@ const _: () = {
     assert!(NOTIFY_STOP_TIMEOUT.as_millis() < NOTIFY_SENDER_TIMEOUT.as_millis());
     // A request is remembered for as long as its sender may inquire.
     assert!(REQUESTS_KEPT_FOR.as_millis() > 100 * INQUIRE_EVERY.as_millis());
+    // A watch outlives a renewal that failed.
+    assert!(STATUS_LEASE.as_millis() > 2 * STATUS_RENEW_INTERVAL.as_millis());
+    assert!(STATUS_RENEW_RETRY.as_millis() < STATUS_RENEW_INTERVAL.as_millis());
     // Late writes are known before anything is concluded from their absence.
     assert!(FOREIGN_WRITE_LATE_MS as u128 >= LATE_WRITE_MAX.as_millis());
     assert!(AUDIT_CONFIRM_DELAY.as_millis() > LATE_WRITE_MAX.as_millis());

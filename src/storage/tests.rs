@@ -17,6 +17,7 @@ use peerd_core::deletions::Deletions;
 use peerd_core::encoding::Encoding;
 use peerd_core::id::{LocalMessageId, OrderKey};
 use peerd_core::later::LaterFields;
+use peerd_core::limits::SUBSCRIPTIONS_MAX;
 use peerd_core::marks::{ConversationMark, ConversationMarks};
 use peerd_core::message::{Direction, ReceiptStatus, Revocation};
 use peerd_core::pins::{Pin, PinnedId, Pins};
@@ -25,6 +26,7 @@ use peerd_core::reaction::Reaction;
 use peerd_core::receipts::ReceiptMarks;
 use peerd_core::reply::RepliedPages;
 use peerd_core::status::CustomStatus;
+use peerd_core::subscriptions::{Subscription, Subscriptions};
 use peerd_core::user::Session;
 use peerd_core::user_info::Profile;
 
@@ -39,6 +41,7 @@ const PAGES: &str = include_str!("../../tests/golden/pages-v2.txt");
 const BLOCKS_V1: &str = include_str!("../../tests/golden/blocks-v1.txt");
 const BLOCKS_V2: &str = include_str!("../../tests/golden/blocks-v2.txt");
 const AMENDMENTS: &str = include_str!("../../tests/golden/amendments-v1.txt");
+const SUBSCRIPTIONS: &str = include_str!("../../tests/golden/subscriptions-v1.txt");
 const BLOCKS: &str = include_str!("../../tests/golden/blocks-v3.txt");
 
 fn golden(file: &'static str) -> Vec<(&'static str, Vec<u8>)> {
@@ -420,25 +423,59 @@ fn golden_bytes_are_read_back_as_what_was_written() {
     for ((name, page), (_, bytes)) in amendment_pages().into_iter().zip(golden(AMENDMENTS)) {
         assert_eq!(amendments::decode(&bytes), Ok(page), "{name}");
     }
+    for ((name, of), (_, bytes)) in all_subscriptions().into_iter().zip(golden(SUBSCRIPTIONS)) {
+        assert_eq!(subscriptions::decode(&bytes), Ok(of), "{name}");
+    }
     for ((name, page), (_, bytes)) in pages().into_iter().zip(golden(PAGES)) {
         assert_eq!(deletions::decode(&bytes), Ok(page), "{name}");
     }
 }
 
+fn all_subscriptions() -> Vec<(&'static str, Subscriptions)> {
+    let subscription = |name: &str, since_ms, until_ms| {
+        let user = UserId::new(name, "userID").expect("a userID");
+        (user, Subscription { since_ms, until_ms })
+    };
+    let one = subscription("b.o b", 1_800_000_000_000, 1_800_086_400_000);
+    let two = subscription("bob", 1_800_000_000_500, 1_800_000_060_500);
+    let of = [two.clone()].into_iter().collect();
+    vec![
+        ("two", Subscriptions { of: [one, two].into_iter().collect(), ..Subscriptions::default() }),
+        ("later", Subscriptions { of, later: later() }),
+    ]
+}
+
+#[test]
+fn subscriptions_have_their_golden_bytes_and_bounds() {
+    let all = all_subscriptions();
+    let written = all.iter().map(|(name, of)| (*name, subscriptions::encode(of)));
+    assert_written(written, SUBSCRIPTIONS);
+    let none = subscriptions::encode(&Subscriptions::default()).expect("writable");
+    assert_eq!(subscriptions::decode(&none), Ok(Subscriptions::default()));
+    let mut many = Subscriptions::default();
+    for number in 0..=SUBSCRIPTIONS_MAX {
+        let user = UserId::new(&format!("u{number}"), "userID").expect("a userID");
+        many.of.insert(user, Subscription { since_ms: 1, until_ms: 2 });
+    }
+    let bytes = subscriptions::encode(&many).expect("writable");
+    assert!(subscriptions::decode(&bytes).is_err());
+}
+
 /// The reason for which each reader refuses the bytes; `None` if it reads them.
-fn refusals(bytes: &[u8]) -> [Option<String>; 4] {
+fn refusals(bytes: &[u8]) -> [Option<String>; 5] {
     let text = |error: RecordError| error.to_string();
     [
         account::decode(bytes).err().map(text),
         conversation::decode(bytes).err().map(text),
         deletions::decode(bytes).err().map(text),
         amendments::decode(bytes).err().map(text),
+        subscriptions::decode(bytes).err().map(text),
     ]
 }
 
 /// The golden bytes of the newest version of each kind.
 fn all_golden() -> Vec<(usize, Vec<u8>)> {
-    let files = [ACCOUNTS, SETTINGS, PAGES, AMENDMENTS].into_iter().enumerate();
+    let files = [ACCOUNTS, SETTINGS, PAGES, AMENDMENTS, SUBSCRIPTIONS].into_iter().enumerate();
     let lines = |(kind, file)| golden(file).into_iter().map(move |(_, bytes)| (kind, bytes));
     files.flat_map(lines).collect()
 }
@@ -497,7 +534,7 @@ fn a_block_has_its_golden_bytes_and_an_empty_entry_is_none() {
 proptest! {
     #[test]
     fn a_damaged_entry_is_never_the_end_of_the_daemon(
-        which in 0..19_usize,
+        which in 0..21_usize,
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
         let (_, mut bytes) = all_golden().swap_remove(which);
@@ -513,7 +550,8 @@ proptest! {
 fn a_key_is_parsed_as_it_was_built_for_every_user_id() {
     let subjects = Subjects::new("acme.peer", 8);
     let partition = Partition(3);
-    let names = ["alice", "account", "conversation", "blocked", "deleted", "sent", "a.b"];
+    let names =
+        ["alice", "account", "subscriptions", "conversation", "blocked", "deleted", "sent", "a.b"];
     for user in names {
         for other in names {
             let id = |name: &str| UserId::new(name, "userID").expect("a userID");
@@ -521,6 +559,7 @@ fn a_key_is_parsed_as_it_was_built_for_every_user_id() {
             let page = page(Direction::Receive, 7);
             for (subject, key) in [
                 (account::key(&subjects, partition, &me), Key::Account),
+                (subscriptions::key(&subjects, partition, &me), Key::Subscriptions),
                 (conversation::key(&subjects, partition, &me, &they), Key::Conversation(id(other))),
                 (block::key(&subjects, partition, &me, &they), Key::Block(id(other))),
                 (
@@ -537,7 +576,7 @@ fn a_key_is_parsed_as_it_was_built_for_every_user_id() {
             }
         }
     }
-    for unknown in ["=.=", "alice.draft.bob", "alice.account.x", "alice"] {
+    for unknown in ["=.=", "alice.draft.bob", "alice.account.x", "alice.subscriptions.x", "alice"] {
         let subject = format!("{}{unknown}", subjects.state_prefix(partition));
         assert_eq!(Key::parse(&subjects, partition, &subject), Ok(None), "{unknown}");
     }

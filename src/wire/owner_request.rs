@@ -14,7 +14,9 @@ mod may_send;
 mod peer_part;
 mod read_status;
 mod settle;
+mod show_status;
 mod was_begun;
+mod watch_status;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -27,7 +29,9 @@ pub use self::may_send::MaySend;
 pub use self::peer_part::PeerPart;
 pub use self::read_status::{ReadStatus, STATUS_BATCH_MAX};
 pub use self::settle::Settle;
+pub use self::show_status::ShowStatus;
 pub use self::was_begun::{Begun, WasBegun};
+pub use self::watch_status::{Watch, WatchStatus, Watching};
 use super::packed::EncodeError;
 use super::packed::{self, RecordError, check_numbers, version};
 use peerd_core::id::{LocalMessageId, Partition, UserId};
@@ -97,6 +101,10 @@ pub enum Request {
     PeerPart(PeerPart),
     /// See [`ReadStatus`].
     ReadStatus(ReadStatus),
+    /// See [`WatchStatus`].
+    WatchStatus(WatchStatus),
+    /// See [`ShowStatus`].
+    ShowStatus(ShowStatus),
 }
 
 impl Request {
@@ -112,6 +120,8 @@ impl Request {
             Settle::TAG => Self::Settle(Settle::decode(bytes, user)?),
             PeerPart::TAG => Self::PeerPart(PeerPart::decode(bytes, user)?),
             ReadStatus::TAG => Self::ReadStatus(ReadStatus::decode(bytes, user)?),
+            WatchStatus::TAG => Self::WatchStatus(WatchStatus::decode(bytes, user)?),
+            ShowStatus::TAG => Self::ShowStatus(ShowStatus::decode(bytes, user)?),
             _ => return Err(RecordError::new(KIND, "its tag is unknown")),
         };
         Ok(request)

@@ -108,6 +108,12 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
             "reply_message",
             json!({ "message": { "type": 1, "message": "x" }, "toOriginalMessage": message }),
         ),
+        (
+            "subscribe_users_status",
+            json!({ "userIDs": ["bob"], "config": { "subscriptionDuration": 5 } }),
+        ),
+        ("unsubscribe_users_status", json!({ "userIDs": ["bob"] })),
+        ("query_subscribed_user_status_list", json!({ "config": { "userIDs": [] } })),
     ]
 }
 

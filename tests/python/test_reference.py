@@ -39,6 +39,7 @@ VARYING = {
     "serverTime": "served at",
     "customStatusExpiredTime": "status at",
     "lastUpdateTime": "status at",
+    "subscribeExpiredTime": "status at",
     "lastOnlineStatusUpdateTime": "status at",
     "lastCustomStatusUpdateTime": "status at",
     "orderKey": "key",

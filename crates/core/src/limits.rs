@@ -62,7 +62,13 @@ pub const CUSTOM_STATUS_REPEAT_MS: u64 = 60 * 1000;
 pub const CUSTOM_STATUS_REPEAT_SHARE: u64 = 10;
 /// The most users of one call about the status of users.
 pub const USERS_STATUS_MAX: usize = 100;
-/// How often a user may query the status of others in any second.
+/// The most users whose status one user follows.
+pub const SUBSCRIPTIONS_MAX: usize = 1000;
+/// The longest subscription of a status, in minutes.
+pub const SUBSCRIPTION_MINUTES_MAX: usize = 30 * 24 * 60;
+/// The most users who follow the status of one user at a time.
+pub const WATCHERS_MAX: usize = 1000;
+/// How often a user may query or subscribe the status of others in any second.
 pub const STATUS_QUERIES_PER_SECOND: usize = 10;
 /// Longest `platform` and `deviceID` of a login, in bytes.
 pub const DEVICE_MAX_BYTES: usize = 128;

@@ -16,6 +16,7 @@ use super::privacy::Privacy;
 use super::rate::{Signals, Window};
 use super::rejection::Rejection;
 use super::status::CustomStatus;
+use super::subscriptions::Subscriptions;
 use super::user_info::Profile;
 
 /// A session: one login of a user.
@@ -69,6 +70,10 @@ pub struct User {
     pub conversations: HashMap<UserId, Conversation>,
     /// The users that this user blocked.
     pub blocked: Blocklist,
+    /// The users whose status this user follows; `None` if there never were any.
+    pub subscriptions: Option<Arc<Subscriptions>>,
+    /// The sequence of their entry in the store; 0 if it is not stored.
+    pub subscriptions_seq: u64,
     /// The sum of the conversations' unread messages, kept up to date.
     pub totals: Totals,
     /// The time since which messages are still to be replayed, in milliseconds since 1970: a replay
@@ -109,6 +114,8 @@ impl User {
             account_seq: 0,
             conversations: HashMap::new(),
             blocked: Blocklist::default(),
+            subscriptions: None,
+            subscriptions_seq: 0,
             totals: Totals::default(),
             replay_due_ms: None,
             revision: Revision::default(),
@@ -249,6 +256,7 @@ impl User {
         let nothing = Account { sessions: Vec::new(), ..std::mem::take(&mut self.account) };
         self.set_account(nothing, 0);
         self.blocked = Blocklist::default();
+        (self.subscriptions, self.subscriptions_seq) = (None, 0);
         let others: Vec<UserId> = self.conversations.keys().cloned().collect();
         for other in others {
             self.update(&other, |known| {

@@ -67,10 +67,16 @@ pub struct ErrorUser<'a> {
 }
 
 impl<'a> ErrorUser<'a> {
+    /// A user for whom it failed with a code.
+    #[must_use]
+    pub fn of(user: &'a UserId, reason: u32) -> Self {
+        Self { id: user.as_str(), reason }
+    }
+
     /// These users, for whom it failed with this code.
     #[must_use]
     pub fn all(users: &'a [UserId], reason: u32) -> Vec<Self> {
-        users.iter().map(|id| Self { id: id.as_str(), reason }).collect()
+        users.iter().map(|id| Self::of(id, reason)).collect()
     }
 }
 

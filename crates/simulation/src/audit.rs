@@ -8,6 +8,7 @@ use tokio::time::{Duration, sleep};
 
 use crate::client::{Client, Said};
 use crate::journal::{OpKind, Outcome};
+use crate::known::{FOLLOWED_MINUTES, FOLLOWED_MS};
 use crate::model::replies::has_reacted;
 use crate::model::request::{ListOption, Request};
 use crate::plan::{NAMES, Plan};
@@ -16,6 +17,10 @@ use crate::rules::{Rule, number, text};
 /// How many times a call is tried until it succeeds.
 const TRIES: usize = 12;
 const SECOND_MS: u64 = 1000;
+/// How long it takes until a follower was shown a changed status: some rounds.
+const SHOWN_MS: u64 = 4000;
+/// In one of so many seeds, the run goes on until subscriptions have expired.
+const EXPIRED_SEEDS: u64 = 8;
 /// The numbers of messages per page.
 const PAGES: [usize; 2] = [5, 100];
 
@@ -59,6 +64,56 @@ impl Client {
             let now_ms = self.world.now_ms();
             self.world.lock().watch.journal.end(op, Outcome::Done, now_ms);
             self.read_all(user, plan.setup.users).await;
+        }
+        self.follow_all(plan).await;
+    }
+
+    /// Every user follows another one, whose status then changes: the follower is shown what is
+    /// read, and nothing more after the subscription has expired.
+    async fn follow_all(&self, plan: &Plan) {
+        let users = plan.setup.users;
+        for user in 0..users {
+            let others = vec![(user + 1) % users];
+            let kind = OpKind::Follow(true);
+            let request = Request::Follow { others, minutes: FOLLOWED_MINUTES };
+            self.surely_change(user, (user + 1) % users, kind, &request).await;
+        }
+        self.log_in_again(users).await;
+        sleep(Duration::from_millis(SHOWN_MS)).await;
+        for (user, name) in NAMES.iter().enumerate().take(users) {
+            let other = (user + 1) % users;
+            let request = Request::Followed { others: vec![other] };
+            let Some(reply) = self.surely(user, &request).await else { return };
+            let read = &reply["userStatusSubscriptionList"][0]["userStatus"];
+            let shown = self.world.lock().watch.statuses.get(&(user, other)).cloned();
+            // An instance that evicts users all the time shows a change when the user is loaded.
+            if plan.setup.cached_users > 1 && shown.as_ref() != Some(read) {
+                let why = format!("{name} was shown {shown:?}, which is {read}");
+                self.world.lock().broken(Rule::PublishedAtAll, why);
+            }
+        }
+        if plan.seed.is_multiple_of(EXPIRED_SEEDS) {
+            sleep(Duration::from_millis(FOLLOWED_MS.1)).await;
+            self.log_in_again(users).await;
+            sleep(Duration::from_millis(SHOWN_MS)).await;
+        }
+    }
+
+    /// Changes the status of all users.
+    async fn log_in_again(&self, users: usize) {
+        for user in 0..users {
+            let request = Request::Login { name: None, device: None, after: None };
+            self.surely_change(user, user, OpKind::Login, &request).await;
+        }
+    }
+
+    /// Makes a call that must succeed, and notes it.
+    async fn surely_change(&self, user: usize, other: usize, kind: OpKind, request: &Request) {
+        let now_ms = self.world.now_ms();
+        let op = self.world.lock().watch.journal.begin(user, Some(other), kind, now_ms);
+        if self.surely(user, request).await.is_some() {
+            let now_ms = self.world.now_ms();
+            self.world.lock().watch.journal.end(op, Outcome::Done, now_ms);
         }
     }
 

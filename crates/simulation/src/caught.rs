@@ -24,7 +24,9 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::PageOverlaps => &[Rule::Pages],
         Fault::RepeatStored => &[Rule::StoredOnce],
         Fault::RateForgotten => &[Rule::Rate],
-        Fault::NotRedelivered | Fault::LateWriteUnnoticed => &[Rule::PublishedAtAll],
+        Fault::NotRedelivered | Fault::LateWriteUnnoticed | Fault::FollowerNotShown => {
+            &[Rule::PublishedAtAll]
+        }
         Fault::OwnMessagesCount | Fault::MutedCounts => &[Rule::CountsEqualRecount],
         Fault::WrongReceiver => &[Rule::PublishedCorrectly, Rule::OneOwner],
         Fault::BlockIgnored | Fault::BlockedReacts | Fault::BlockedPins => &[Rule::Blocked],
@@ -38,6 +40,7 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         | Fault::LostReaction
         | Fault::DeletedOriginalShown
         | Fault::LostStatus
+        | Fault::LostSubscription
         | Fault::HiddenShown
         | Fault::EndedSessionOnline => &[Rule::ChangesStay],
         // The sender's history lacks the change, and so does the event.
@@ -56,6 +59,7 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::WrongNumber => &[Rule::Pages, Rule::NeverStale],
         Fault::ReceiptOfBlocked
         | Fault::ReceiptDespitePrivacy
+        | Fault::ExpiredFollowed
         | Fault::WrongReactor
         | Fault::WrongOriginal
         | Fault::WrongPinner => &[Rule::PublishedCorrectly],
@@ -71,7 +75,7 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::RevisionGoesBack
         | Fault::OwnMessagesCount
         | Fault::LostSession => 2,
-        Fault::BlockIgnored => 3,
+        Fault::BlockIgnored | Fault::EndedSessionOnline | Fault::LostStatus => 3,
         Fault::ChangeMissed | Fault::LostReceipt | Fault::HalfReceipt => 9,
         Fault::LostDeletion => 28,
         Fault::BlockedReacts => 30,
@@ -79,7 +83,7 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         Fault::LeaseIgnored => 78,
         Fault::RateForgotten => 150,
         Fault::MutedCounts | Fault::LostReadMark | Fault::KeyGoesBack => 6,
-        Fault::LostPreference => 5,
+        Fault::LostPreference | Fault::HiddenShown => 5,
         Fault::PageUnnamed => 7,
         Fault::LateWriteUnnoticed => 64,
         Fault::StaleCopy => 12,
@@ -97,9 +101,8 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::ReceiptDespitePrivacy
         | Fault::WrongNumber
         | Fault::LostReaction
-        | Fault::LostStatus
-        | Fault::HiddenShown
-        | Fault::EndedSessionOnline
+        | Fault::LostSubscription
+        | Fault::FollowerNotShown
         | Fault::LostPins
         | Fault::PinUnnamed
         | Fault::BlockedPins
@@ -108,6 +111,7 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::LostReference
         | Fault::DeletedOriginalShown
         | Fault::WrongOriginal => 1,
+        Fault::ExpiredFollowed => 8,
     }
 }
 

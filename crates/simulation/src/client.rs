@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::journal::{OpKind, Outcome, Sent};
-use crate::known::{Before, Known};
+use crate::known::{Before, FOLLOWED_MINUTES, Known};
 use crate::model::replies;
 use crate::model::request::{ListOption, Request};
 use crate::plan::{Call, Draft, MARK, NAMES, REACTION, Reacting};
@@ -32,6 +32,13 @@ pub(crate) enum Said {
 }
 
 impl Said {
+    /// Whether a call failed for some of the users that it names.
+    fn has_errors(&self) -> bool {
+        let errors =
+            if let Self::Good { body, .. } = self { &body["errorUserList"] } else { return false };
+        errors.as_array().is_some_and(|errors| !errors.is_empty())
+    }
+
     fn outcome(&self) -> Outcome {
         match self {
             Self::Good { .. } => Outcome::Done,
@@ -234,6 +241,10 @@ impl Client {
                 let request = Request::CustomStatus { text: text.clone(), seconds: None };
                 self.change(user, None, OpKind::CustomStatus(text), &request).await;
             }
+            Call::Follow { other, on } => self.follow(user, other, on).await,
+            Call::Followed => {
+                self.ask(user, &Request::Followed { others: Vec::new() }).await;
+            }
             Call::UsersStatus => {
                 let others = (0..self.world.lock().setup.users).collect();
                 self.ask(user, &Request::UsersStatus { others }).await;
@@ -320,6 +331,10 @@ impl Client {
         };
         let said = self.ask(user, request).await;
         let outcome = match said.outcome() {
+            // The other user has not logged in yet.
+            Outcome::Done if said.has_errors() && matches!(request, Request::Follow { .. }) => {
+                Outcome::Refused
+            }
             // A part of it may have been done.
             Outcome::Refused if is_partial && !is_refusal(&said) => Outcome::Unknown,
             outcome @ (Outcome::UnderWay | Outcome::Done | Outcome::Refused | Outcome::Unknown) => {
@@ -328,6 +343,17 @@ impl Client {
         };
         let now_ms = self.world.now_ms();
         self.world.lock().watch.journal.end(op, outcome, now_ms);
+    }
+
+    /// Follows the status of another user, or no longer.
+    async fn follow(&self, user: usize, other: usize, on: bool) {
+        let others = vec![other];
+        let request = if on {
+            Request::Follow { others, minutes: FOLLOWED_MINUTES }
+        } else {
+            Request::Unfollow { others }
+        };
+        self.change(user, Some(other), OpKind::Follow(on), &request).await;
     }
 
     async fn react(&self, user: usize, other: usize, pick: usize, change: Reacting) {

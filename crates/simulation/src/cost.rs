@@ -87,6 +87,44 @@ pub fn pages() -> Vec<Page> {
     })
 }
 
+/// The cost of a login, a heartbeat, a send and a logout together, of a user who follows nobody and
+/// whom nobody follows: appends, reads and events. Before others follow each other, and after.
+#[must_use]
+pub fn unfollowed() -> [(Cost, usize); 2] {
+    run(async |client| {
+        let mut number = 0;
+        send(&client, 1, &mut number).await;
+        let before = session(&client, &mut number).await;
+        for (user, other) in [(2, 3), (3, 2)] {
+            let request = Request::Follow { others: vec![other], minutes: 60 };
+            client.ask(user, &request).await;
+        }
+        sleep(Duration::from_secs(3)).await;
+        [before, session(&client, &mut number).await]
+    })
+}
+
+async fn session(client: &Client, number: &mut usize) -> (Cost, usize) {
+    let spent = || {
+        let core = client.world.lock();
+        (core.asked, core.watch.events)
+    };
+    let mut least = ((u64::MAX, u64::MAX), usize::MAX);
+    for _ in 0..LOOKED_AT {
+        let before = spent();
+        client.ask(0, &Request::Login { name: None, device: None, after: None }).await;
+        client.ask(0, &Request::Heartbeat).await;
+        send(client, 1, number).await;
+        client.ask(0, &Request::Logout { session: None }).await;
+        sleep(LOOK).await;
+        let after = spent();
+        let appends = after.0.0 - before.0.0;
+        let reads = after.0.1 - before.0.1;
+        least = least.min(((appends, reads), after.1 - before.1));
+    }
+    least
+}
+
 /// Runs a closure with one instance and without faults.
 fn run<R>(what: impl AsyncFnOnce(Client) -> R) -> R {
     let setup = Setup {

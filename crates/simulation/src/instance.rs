@@ -122,8 +122,10 @@ pub(crate) fn start(world: &Arc<World>) -> Instance {
             }
         }
     });
+    let following = tokio::spawn(node.follow_status_of_all());
     let writer_task = tokio::spawn(world.clone().writer_task(who));
-    let tasks = [manager.abort_handle(), taking.abort_handle(), writer_task.abort_handle()];
+    let tasks =
+        [&manager, &taking, &writer_task, &following].map(tokio::task::JoinHandle::abort_handle);
     world.lock().seats[who].tasks.extend(tasks);
     Instance { who, node, leave, manager }
 }

@@ -59,6 +59,8 @@ pub(crate) enum OpKind {
     HideStatus(bool),
     /// Sets the custom status.
     CustomStatus(String),
+    /// Follows the status of the other user, or no longer.
+    Follow(bool),
     Login,
     Logout,
     /// Reacts to a message, or deletes the reaction.
@@ -274,6 +276,27 @@ impl Journal {
         self.possible((user, user), String::new(), value, span)
     }
 
+    /// Whether a user may follow another, whose subscription may expire after `least_ms`, and has
+    /// expired after `most_ms`.
+    pub(crate) fn may_follow(
+        &self,
+        pair: (usize, usize),
+        (least_ms, most_ms): (u64, u64),
+        (asked_ms, answered_ms): (u64, u64),
+    ) -> May {
+        let value = |kind: &OpKind| if let OpKind::Follow(on) = kind { Some(*on) } else { None };
+        let may = self.may(pair, value, (asked_ms, answered_ms));
+        let is_follow = |op: &&Op| op.kind == OpKind::Follow(true);
+        let follows = || self.of(pair.0, pair.1).filter(is_follow);
+        // A call without an answer may have been performed late.
+        let is_valid = |op: &Op| op.done_ms == u64::MAX || op.done_ms + most_ms > asked_ms;
+        let is_recent = |op: &Op| op.issued_ms + least_ms > answered_ms;
+        May {
+            be: may.be && follows().any(is_valid),
+            not_be: may.not_be || !follows().all(is_recent),
+        }
+    }
+
     /// When a user last logged in, as far as that is certain and nothing changed it since.
     pub(crate) fn certain_login(&self, user: usize, asked_ms: u64) -> Option<u64> {
         let is_login = |op: &&Op| op.kind == OpKind::Login && op.outcome == Outcome::Done;
@@ -354,6 +377,7 @@ impl Journal {
             | OpKind::Hide(_)
             | OpKind::HideStatus(_)
             | OpKind::CustomStatus(_)
+            | OpKind::Follow(_)
             | OpKind::Login
             | OpKind::Logout
             | OpKind::React(..)
@@ -393,6 +417,7 @@ impl Journal {
                 | OpKind::Hide(_)
                 | OpKind::HideStatus(_)
                 | OpKind::CustomStatus(_)
+                | OpKind::Follow(_)
                 | OpKind::Login
                 | OpKind::Logout
                 | OpKind::React(..)
@@ -423,6 +448,7 @@ impl Journal {
             | OpKind::Hide(_)
             | OpKind::HideStatus(_)
             | OpKind::CustomStatus(_)
+            | OpKind::Follow(_)
             | OpKind::Block(_)
             | OpKind::React(..)
             | OpKind::PinMessage(..) => None,
@@ -447,6 +473,7 @@ impl Journal {
             | OpKind::Hide(_)
             | OpKind::HideStatus(_)
             | OpKind::CustomStatus(_)
+            | OpKind::Follow(_)
             | OpKind::Login
             | OpKind::Logout
             | OpKind::React(..)

@@ -15,6 +15,14 @@ use crate::model::{NAMES, number, text, user_of};
 use crate::plan::{MARK, REACTION};
 use crate::rules::{Logged, Rule, Watch};
 
+/// How long a subscription of the plans lasts at least and at most, with clocks that differ.
+pub(crate) const FOLLOWED_MS: (u64, u64) =
+    (FOLLOWED_MINUTES * 60_000 - CLOCKS_MS, FOLLOWED_MINUTES * 60_000 + CLOCKS_MS);
+/// The duration of the subscriptions of the plans.
+pub(crate) const FOLLOWED_MINUTES: u64 = 2;
+/// By how much the wall clocks of two instances differ at most.
+const CLOCKS_MS: u64 = 40_000;
+
 /// How long a user who logged in is certainly online: less than it takes to be offline.
 const SOON_MS: u64 = 10_000;
 
@@ -265,6 +273,10 @@ impl Facts for Known<'_> {
             return wrong(Rule::NeverStale, "the user is online");
         }
         None
+    }
+
+    fn follows(&self, user: usize, other: usize) -> May {
+        self.watch.journal.may_follow((user, other), FOLLOWED_MS, self.span())
     }
 
     fn rule(&self, _user: usize) -> Value {

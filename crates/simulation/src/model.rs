@@ -14,6 +14,7 @@ mod blocking;
 pub(crate) mod conversations;
 mod delisting;
 pub(crate) mod facts;
+mod following;
 mod pins;
 mod preferences;
 mod profile;
@@ -123,6 +124,7 @@ impl Model {
         self.restarted_ms = Some(now_ms);
         for user in &mut self.state.users {
             user.commands_ms.clear();
+            user.following.forget();
         }
     }
 
@@ -185,6 +187,7 @@ impl Model {
         found.into_iter().next().map_or(Ok(()), |(rule, why)| Err(format!("{rule:?}: {why}")))
     }
 
+    #[expect(clippy::too_many_lines, reason = "an arm for each call")]
     fn expect(
         &mut self,
         user: usize,
@@ -203,6 +206,7 @@ impl Model {
         }
         // Any call counts as a heartbeat.
         self.state.users[user].last_seen_ms = Some(now_ms);
+        self.state.users[user].following.is_loaded = true;
         match call {
             Call::Login { .. } => unreachable!("see above"),
             Call::Logout { session } => Ok(self.logout(user, *session)),
@@ -221,6 +225,7 @@ impl Model {
             | Call::UsersInfo { .. }
             | Call::SelfInfo
             | Call::UsersStatus { .. }
+            | Call::Followed { .. }
             | Call::Numbered { .. }
             | Call::Changes { .. }
             | Call::Receipts { .. }
@@ -288,6 +293,8 @@ impl Model {
             Call::CustomStatus { text, seconds } => {
                 self.set_custom_status(user, STATUSES[*text], *seconds, observed)
             }
+            Call::Follow { others, minutes } => self.follow(user, others, *minutes, observed),
+            Call::Unfollow { others } => Ok(self.unfollow(user, others)),
             Call::Privacy { what, on } => self.set_privacy(user, *what, *on, observed),
             Call::Blacklist { goes_on, .. } => {
                 self.read_blacklist(user, *goes_on, &observed.reply);

@@ -16,6 +16,8 @@ const REACTIONS: u64 = 0x7265_6163;
 pub(crate) const REACTION: &str = "secret-\u{1f44d}";
 /// Likewise for calls that send read receipts, and that hide them.
 const RECEIPTS: u64 = 0x7265_6164;
+/// Likewise for subscriptions of the status of users.
+const FOLLOWING: u64 = 0x666f_6c6c;
 /// Likewise for calls about the status of users.
 const STATUS: u64 = 0x7374_6174;
 /// Likewise for pinned messages.
@@ -208,6 +210,13 @@ pub(crate) enum Call {
     },
     /// Reads the status of all users.
     UsersStatus,
+    /// Follows the status of another user, or no longer.
+    Follow {
+        other: usize,
+        on: bool,
+    },
+    /// Reads the status of all who are followed.
+    Followed,
     /// Reacts to one of the messages that the caller knows, or deletes the reaction, or all.
     React {
         other: usize,
@@ -264,6 +273,7 @@ impl Call {
             | Self::Receipt { other }
             | Self::ReceiptOf { other, .. }
             | Self::Changes { other, .. }
+            | Self::Follow { other, .. }
             | Self::PinMessage { other, .. }
             | Self::PinnedMessages { other }
             | Self::Reply { other, .. }
@@ -283,6 +293,7 @@ impl Call {
             | Self::CustomStatus { .. }
             | Self::HideStatus { .. }
             | Self::UsersStatus
+            | Self::Followed
             | Self::Filtered { .. } => true,
         }
     }
@@ -448,6 +459,18 @@ impl Plan {
                 _ => Call::UsersStatus,
             };
             let at_ms = status.below(ends_ms);
+            steps.push(Step { at_ms, what: What::Call { user, call } });
+        }
+        let mut following = Random::new(seed ^ FOLLOWING);
+        for _ in 0..following.below(8) {
+            let user = busy(&mut following, setup.users);
+            let other = other(&mut following, setup.users, user);
+            let call = match following.below(10) {
+                0..5 => Call::Follow { other, on: true },
+                5..7 => Call::Follow { other, on: false },
+                _ => Call::Followed,
+            };
+            let at_ms = following.below(ends_ms);
             steps.push(Step { at_ms, what: What::Call { user, call } });
         }
         let mut pins = Random::new(seed ^ PINS);

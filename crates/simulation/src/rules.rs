@@ -18,13 +18,16 @@ use peerd_protocol::subject::Token;
 use serde_json::{Value, json};
 
 use crate::journal::{Journal, OpKind, Outcome};
-use crate::known::with_changes;
+use crate::known::{FOLLOWED_MS, with_changes};
 use crate::model::facts::May;
 use crate::model::replies::is_shown_rightly;
 use crate::model::state::Message;
 pub(crate) use crate::model::{number, text, user_of as user};
 use crate::plan::NAMES;
 use crate::world::Core;
+
+/// How long an event may be on its way after it was decided.
+const ON_ITS_WAY_MS: u64 = 3000;
 
 /// The rules. The first ten are those of ARCHITECTURE, in the same order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,6 +123,8 @@ pub(crate) struct Watch {
     /// The number of ownership changes.
     pub(crate) claims: usize,
     pub(crate) events: usize,
+    /// The status of a user as it was last shown to one who follows.
+    pub(crate) statuses: BTreeMap<(usize, usize), Value>,
     /// The users who reacted to each message, as the first of its two users saw it at the end.
     pub(crate) reacted: BTreeMap<String, (usize, Vec<usize>)>,
     /// The pinned messages of each conversation, as the first of its users was shown them at the
@@ -441,9 +446,30 @@ impl Core {
                 self.watch.is_of(user, last);
             }
         }
+        for status in body["userStatusList"].as_array().into_iter().flatten() {
+            self.published_status(user, status, now_ms);
+        }
         for info in body["changeInfoList"].as_array().into_iter().flatten() {
             self.watch.is_of(user, &info["message"]);
             self.published_reaction(info);
+        }
+    }
+
+    /// The status of another user is published to those who follow.
+    fn published_status(&mut self, user: usize, status: &Value, now_ms: u64) {
+        let of = self::user(text(status, "userID"));
+        let may_be = |of: usize| {
+            // An event may be on its way for a while.
+            let span = (now_ms.saturating_sub(ON_ITS_WAY_MS), now_ms);
+            self.watch.journal.may_follow((user, of), FOLLOWED_MS, span).be
+        };
+        match of {
+            Some(of) if of == user => {}
+            Some(of) if may_be(of) => _ = self.watch.statuses.insert((user, of), status.clone()),
+            _ => {
+                let why = format!("{} is shown {status}, and does not follow", NAMES[user]);
+                self.broken(Rule::PublishedCorrectly, why);
+            }
         }
     }
 

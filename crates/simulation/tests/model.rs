@@ -60,6 +60,8 @@ fn a_model_with_a_flaw_is_detected() {
         Flaw::ReceiptsAreForgotten,
         Flaw::HiddenIsShown,
         Flaw::CustomStatusStays,
+        Flaw::SubscriptionsStay,
+        Flaw::NewIsNotShown,
         Flaw::ReactsTwice,
         Flaw::DeletesOthersReactions,
         Flaw::PinsAreUnbounded,

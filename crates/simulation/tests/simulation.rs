@@ -54,6 +54,15 @@ fn a_send_costs_the_same_for_any_history() {
     assert_eq!(cost::measure(), [cost::USUAL; 2]);
 }
 
+/// A session costs nothing more because others follow each other.
+#[test]
+fn a_user_whom_nobody_follows_costs_what_a_session_needs() {
+    // A login stores the session, a send its message, a logout the end of the session.
+    // The sender receives the event of the conversation, the receiver the message, the conversation
+    // and the total.
+    assert_eq!(cost::unfollowed(), [((3, 0), 4); 2]);
+}
+
 #[test]
 fn a_page_costs_the_same_however_far_back() {
     let pages = cost::pages();

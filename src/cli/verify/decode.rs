@@ -89,7 +89,7 @@ impl<'s> Decoder<'s> {
                 self.amendments.entry((user, sender)).or_default().insert(number, page);
             }
             // They are not part of a view.
-            Entry::Account(_) | Entry::Block(..) => {}
+            Entry::Account(_) | Entry::Block(..) | Entry::Subscriptions(_) => {}
         }
     }
 

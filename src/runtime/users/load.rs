@@ -26,6 +26,7 @@ use peerd_core::blocklist::BlockEntry;
 use peerd_core::conversation::{Head, Settings};
 use peerd_core::id::UserId;
 use peerd_core::message::Direction;
+use peerd_core::subscriptions::Subscriptions;
 use peerd_core::user::{Account, User};
 use peerd_protocol::failure::Failure;
 
@@ -55,6 +56,7 @@ pub(in crate::runtime) struct Stored {
     account: Option<(Account, u64)>,
     pub(in crate::runtime) settings: Vec<(UserId, Settings, u64)>,
     blocked: Vec<(UserId, BlockEntry)>,
+    subscriptions: Option<(Subscriptions, u64)>,
     pub(in crate::runtime) received: Vec<(UserId, Head)>,
     pub(in crate::runtime) sent: Vec<(UserId, Head)>,
 }
@@ -93,7 +95,7 @@ impl<S: Store, B: Bus> Users<S, B> {
             return Ok(());
         }
         let stored = self.read_user(cell, deadline).await?;
-        {
+        let follows = {
             let mut user = cell.lock();
             if let Some((account, _)) = &stored.account {
                 let last_seen_ms = account.last_seen_ms.unwrap_or_default();
@@ -117,6 +119,10 @@ impl<S: Store, B: Bus> Users<S, B> {
             cell.set_receipts_due(are_receipts_due);
             clock.observe(user.newest_published());
             clock.observe(user.blocked.newest());
+            user.subscriptions.is_some()
+        };
+        if follows {
+            cell.ownership.following().followers.note(&cell.id);
         }
         self.end_removals(cell, deadline).await?;
         self.look_at_oldest(cell, deadline).await?;
@@ -201,6 +207,7 @@ impl Stored {
             Entry::Account(account) => self.account = Some((account, seq)),
             Entry::Conversation(other, settings) => self.settings.push((other, *settings, seq)),
             Entry::Block(other, block) => self.blocked.push((other, BlockEntry { seq, block })),
+            Entry::Subscriptions(subscriptions) => self.subscriptions = Some((subscriptions, seq)),
             // Read together with their messages.
             Entry::Deletions(..) | Entry::Amendments(..) => {}
         }
@@ -231,6 +238,9 @@ impl Stored {
         }
         for (other, entry) in self.blocked {
             user.blocked.adopt(other, entry);
+        }
+        if let Some((subscriptions, seq)) = self.subscriptions {
+            user.set_subscriptions(subscriptions, seq);
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::runtime::tuning::{
 };
 use crate::store::StreamId;
 use peerd_core::clock::KeyClock;
+use peerd_core::following::Following;
 use peerd_core::id::{Partition, UserId};
 use peerd_core::message::Message;
 
@@ -65,6 +66,8 @@ pub(in crate::runtime) struct Ownership {
     log: Mutex<GapTracker>,
     state: Mutex<GapTracker>,
     looks: Mutex<Looks>,
+    /// Whose status is followed, and who follows others.
+    following: Mutex<Following>,
 }
 
 /// The looks at the end of the log.
@@ -155,6 +158,7 @@ impl Ownership {
             log: Mutex::new(GapTracker::since(log_end)),
             state: Mutex::new(GapTracker::since(state_end)),
             looks: Mutex::default(),
+            following: Mutex::default(),
         }
     }
 
@@ -250,6 +254,11 @@ impl Ownership {
     /// Whether no write of the owner before can be stored any more without being known.
     pub(in crate::runtime) fn has_all_late_writes(&self) -> bool {
         self.looks().known.is_some_and(|known| known >= self.opened + LATE_WRITE_MAX)
+    }
+
+    /// Whose status is followed, and who follows others.
+    pub(in crate::runtime) fn following(&self) -> MutexGuard<'_, Following> {
+        self.following.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn looks(&self) -> MutexGuard<'_, Looks> {

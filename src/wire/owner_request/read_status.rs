@@ -33,20 +33,20 @@ struct AnswerV1<'a>(u8, u8, #[serde(borrow)] Vec<Option<StatusV1<'a>>>);
 /// A status without its user: online status and platforms as numbers of the SDK, since when; text of
 /// the custom status, since when, until when. Times are in milliseconds since 1970.
 #[derive(Clone, Serialize, Deserialize)]
-struct StatusV1<'a>(u8, Vec<u8>, u64, #[serde(borrow)] &'a str, u64, u64);
+pub(super) struct StatusV1<'a>(u8, Vec<u8>, u64, #[serde(borrow)] &'a str, u64, u64);
 
 impl<'a> StatusV1<'a> {
-    fn of(status: &'a UserStatus) -> Self {
+    pub(super) fn of(status: &'a UserStatus) -> Self {
         let UserStatus { online, platforms, online_since_ms, custom, .. } = status;
         let CustomStatus { text, since_ms, until_ms } = custom;
         Self(*online as u8, platforms.clone(), *online_since_ms, text, *since_ms, *until_ms)
     }
 
-    fn read(self, id: &UserId) -> Result<UserStatus, RecordError> {
+    pub(super) fn read(self, kind: &'static str, id: &UserId) -> Result<UserStatus, RecordError> {
         let Self(online, platforms, online_since_ms, text, since_ms, until_ms) = self;
-        check_numbers(ANSWER, &[online_since_ms, since_ms, until_ms])?;
+        check_numbers(kind, &[online_since_ms, since_ms, until_ms])?;
         let online = OnlineStatus::from_number(online);
-        let online = online.ok_or_else(|| RecordError::new(ANSWER, "its online status"))?;
+        let online = online.ok_or_else(|| RecordError::new(kind, "its online status"))?;
         let custom = CustomStatus { text: text.to_owned(), since_ms, until_ms };
         Ok(UserStatus { id: id.clone(), online, platforms, online_since_ms, custom })
     }
@@ -85,7 +85,7 @@ impl OwnerRequest for ReadStatus {
             return Err(RecordError::new(ANSWER, "it is about other users"));
         }
         let of = |(status, id): (Option<StatusV1<'_>>, &UserId)| {
-            status.map(|status| status.read(id)).transpose()
+            status.map(|status| status.read(ANSWER, id)).transpose()
         };
         statuses.into_iter().zip(&self.users).map(of).collect()
     }

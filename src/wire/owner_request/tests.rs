@@ -11,6 +11,7 @@ use peerd_core::message::{Draft, Message, ReceiptStatus};
 use peerd_core::receive::{Delivered, Placed};
 use peerd_core::reply::{Original, Reference, Reply};
 use peerd_core::send::{Delivery, Push, Send, SendOptions};
+use peerd_core::status::{CustomStatus, OnlineStatus, UserStatus};
 use peerd_core::user_info::Profile;
 
 const PARTITION: Partition = Partition(3);
@@ -80,6 +81,26 @@ fn peer_part() -> PeerPart {
     PeerPart { from: user("alice"), method: "send_typing".to_owned(), part }
 }
 
+fn status(id: &str) -> UserStatus {
+    UserStatus {
+        id: user(id),
+        online: OnlineStatus::Online,
+        platforms: vec![2, 32],
+        online_since_ms: 1_800_000_000_000,
+        custom: CustomStatus { text: "busy".to_owned(), since_ms: 5, until_ms: 9 },
+    }
+}
+
+fn watch_status() -> WatchStatus {
+    let watch =
+        |user: &str, watcher: &str| Watch { user: self::user(user), watcher: self::user(watcher) };
+    WatchStatus { watches: vec![watch("bob", "alice"), watch("b.o b", "carol")] }
+}
+
+fn show_status() -> ShowStatus {
+    ShowStatus { shown: vec![(user("bob"), status("alice")), (user("b.o b"), status("carol"))] }
+}
+
 fn read_status() -> ReadStatus {
     ReadStatus { users: vec![user("bob"), user("b.o b")] }
 }
@@ -101,6 +122,8 @@ fn requests() -> Vec<(Request, Bytes)> {
         written(Request::Settle, Settle { sender: user("carol"), key: OrderKey(99) }),
         written(Request::PeerPart, peer_part()),
         written(Request::ReadStatus, read_status()),
+        written(Request::WatchStatus, watch_status()),
+        written(Request::ShowStatus, show_status()),
     ]
 }
 
@@ -149,7 +172,7 @@ fn a_delivery_with_every_field_survives_the_wire() {
 #[test]
 fn each_kind_of_request_has_a_tag_of_its_own() {
     let tags: Vec<u8> = requests().iter().map(|(_, bytes)| bytes[2]).collect();
-    assert_eq!(tags, [1, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert_eq!(tags, [1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
 }
 
 /// A first contact sends a check first. The content is sent once, with the message.
@@ -185,6 +208,11 @@ fn an_answer_survives_the_wire() {
     survives(&find_repeat(), Some(Arc::new(message())));
     survives(&follow_log(Some(5)), ());
     survives(&peer_part(), Bytes::from_static(b"answer"));
+    survives(&read_status(), vec![None, Some(status("b.o b"))]);
+    let watching = |status, is_watched| Watching { status, is_watched };
+    let answer = vec![watching(Some(status("bob")), true), watching(None, false)];
+    survives(&watch_status(), answer);
+    survives(&show_status(), vec![true, false]);
     survives(&Settle { sender: user("carol"), key: OrderKey(99) }, ());
     survives(&was_begun(), Begun::Yes);
     survives(&was_begun(), Begun::No { known_for: Duration::from_millis(1_234) });

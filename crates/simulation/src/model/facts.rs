@@ -151,6 +151,14 @@ pub(crate) trait Facts {
     /// there is one. `None` is shown of a user who never logged in.
     fn wrong_status(&self, viewer: usize, of: usize, shown: Option<&Value>) -> Option<Difference>;
 
+    /// Whether a user follows the status of another.
+    fn follows(&self, user: usize, other: usize) -> May;
+
+    /// When that expires.
+    fn followed_until(&self, _user: usize, _other: usize) -> RangeInclusive<u64> {
+        ANY
+    }
+
     /// The rules of a user.
     fn rule(&self, user: usize) -> Value;
 

@@ -101,6 +101,10 @@ pub(crate) fn check(
         Request::SelfInfo => check.self_info(reply),
         Request::CustomStatus { text, .. } => check.is(reply, &json!({ "customStatus": text })),
         Request::UsersStatus { others } => check.users_status(others, reply),
+        Request::Follow { .. } | Request::Unfollow { .. } => {
+            check.has_fields(reply, &["errorUserList"]);
+        }
+        Request::Followed { others } => check.followed(others, reply),
         Request::Privacy { what, on } => {
             let field = HIDDEN[*what];
             check.is(&reply[field], &json!(on));

@@ -114,6 +114,18 @@ pub(crate) enum Request {
     UsersStatus {
         others: Vec<usize>,
     },
+    /// Subscribes the status of users.
+    Follow {
+        others: Vec<usize>,
+        minutes: u64,
+    },
+    Unfollow {
+        others: Vec<usize>,
+    },
+    /// Reads the status of the users who are followed: of all, or of these.
+    Followed {
+        others: Vec<usize>,
+    },
     MarkUnread {
         other: usize,
         on: bool,
@@ -241,6 +253,9 @@ impl Request {
             Self::Privacy { .. } => "update_user_privacy",
             Self::CustomStatus { .. } => "update_user_custom_status",
             Self::UsersStatus { .. } => "query_users_status",
+            Self::Follow { .. } => "subscribe_users_status",
+            Self::Unfollow { .. } => "unsubscribe_users_status",
+            Self::Followed { .. } => "query_subscribed_user_status_list",
             Self::MarkUnread { .. } => "set_conversation_unread",
             Self::DeleteConversation { .. } => "delete_conversation",
             Self::DeleteConversations => "delete_all_conversations",
@@ -376,7 +391,15 @@ impl Request {
             Self::CustomStatus { text, seconds } => {
                 json!({ "customStatus": text, "config": { "duration": seconds } })
             }
-            Self::UsersStatus { others } => {
+            Self::Follow { others, minutes } => {
+                let others: Vec<&str> = others.iter().map(|other| NAMES[*other]).collect();
+                json!({ "userIDs": others, "config": { "subscriptionDuration": minutes } })
+            }
+            Self::Followed { others } => {
+                let others: Vec<&str> = others.iter().map(|other| NAMES[*other]).collect();
+                json!({ "config": { "userIDs": others } })
+            }
+            Self::UsersStatus { others } | Self::Unfollow { others } => {
                 let others: Vec<&str> = others.iter().map(|other| NAMES[*other]).collect();
                 json!({ "userIDs": others })
             }
@@ -470,6 +493,9 @@ pub fn unknown_methods() -> Vec<&'static str> {
         Request::Privacy { what: 0, on: false },
         Request::CustomStatus { text: String::new(), seconds: None },
         Request::UsersStatus { others: Vec::new() },
+        Request::Follow { others: Vec::new(), minutes: 1 },
+        Request::Unfollow { others: Vec::new() },
+        Request::Followed { others: Vec::new() },
         Request::MarkUnread { other: 0, on: false },
         Request::DeleteConversation { other: 0 },
         Request::DeleteConversations,

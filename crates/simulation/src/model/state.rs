@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::NAMES;
 use super::facts::{BlockList, Conversation, Facts, May};
+use super::following::Following;
 use super::replies::Difference;
 use crate::rules::Rule;
 use crate::single::world::{IDLE_MS, OFFLINE_MS};
@@ -99,6 +100,7 @@ pub(crate) struct User {
     pub(crate) hidden: [bool; 3],
     /// The custom status, when it was set, and when it expires.
     pub(crate) custom: (String, u64, u64),
+    pub(crate) following: Following,
     /// The times of changes of profile and privacy.
     pub(crate) profile_ms: Vec<u64>,
     pub(crate) sessions: Vec<Session>,
@@ -177,6 +179,10 @@ pub enum Flaw {
     HiddenIsShown,
     /// A custom status never expires.
     CustomStatusStays,
+    /// Subscriptions never expire.
+    SubscriptionsStay,
+    /// A new subscription shows nothing.
+    NewIsNotShown,
     /// Any number of messages can be pinned.
     PinsAreUnbounded,
     /// Only who pins a message sees it.
@@ -350,6 +356,12 @@ impl State {
                 "lastCustomStatusUpdateTime": custom_ms,
             })
         })
+    }
+
+    /// When a user's subscription of another's status expires, if there is one.
+    pub(crate) fn followed_until(&self, user: usize, other: usize, now_ms: u64) -> Option<u64> {
+        let until_ms = *self.users[user].following.until.get(&other)?;
+        (now_ms < until_ms || self.flaw == Flaw::SubscriptionsStay).then_some(until_ms)
     }
 
     /// A conversation as shown to its user.
@@ -580,6 +592,15 @@ impl Facts for Certain<'_> {
         (!is_it).then(|| {
             (Rule::PublishedCorrectly, format!("{}: {shown:?}, expected {expected:?}", NAMES[of]))
         })
+    }
+
+    fn follows(&self, user: usize, other: usize) -> May {
+        May::sure(self.state.followed_until(user, other, self.now_ms).is_some())
+    }
+
+    fn followed_until(&self, user: usize, other: usize) -> RangeInclusive<u64> {
+        let until_ms = self.state.followed_until(user, other, self.now_ms).unwrap_or_default();
+        until_ms..=until_ms
     }
 
     fn rule(&self, user: usize) -> Value {

@@ -45,6 +45,8 @@ pub(crate) enum Step {
         to: usize,
         count: usize,
     },
+    /// Some seconds in which the daemon shows changes of the status of users.
+    Follow,
     /// A user pins `count` messages, one after another.
     PinSeveral {
         user: usize,
@@ -180,6 +182,16 @@ pub(crate) enum Call {
         seconds: Option<u64>,
     },
     UsersStatus {
+        others: Vec<usize>,
+    },
+    Follow {
+        others: Vec<usize>,
+        minutes: u64,
+    },
+    Unfollow {
+        others: Vec<usize>,
+    },
+    Followed {
         others: Vec<usize>,
     },
     MarkUnread {
@@ -384,7 +396,7 @@ fn call() -> impl Strategy<Value = Call> {
             |(part, text)| Call::Profile { part, text }),
         1 => vec(other(), 1..5).prop_map(|others| Call::UsersInfo { others }),
         1 => Just(Call::SelfInfo),
-        2 => (0..3_usize, flag(0.6)).prop_map(|(what, on)| Call::Privacy { what, on }),
+        5 => (0..3_usize, flag(0.6)).prop_map(|(what, on)| Call::Privacy { what, on }),
         2 => (other(), flag(0.7)).prop_map(|(other, on)| Call::MarkUnread { other, on }),
         2 => other().prop_map(|other| Call::DeleteConversation { other }),
         1 => Just(Call::DeleteConversations),
@@ -396,7 +408,7 @@ fn call() -> impl Strategy<Value = Call> {
         3 => (other(), pick()).prop_map(|(other, pick)| Call::Revoke { other, pick }),
         3 => (other(), pick(), prop_oneof![3 => Just(0_usize), 1 => 2..KINDS], 0..2_usize)
             .prop_map(|(other, pick, kind, variant)| Call::Edit { other, pick, kind, variant }),
-        5 => other().prop_map(|other| Call::ReceiptRead { other }),
+        7 => other().prop_map(|other| Call::ReceiptRead { other }),
         2 => (other(), vec(pick(), 1..5)).prop_map(
             |(other, picks)| Call::Receipts { other, picks }),
         4 => (other(), pick(), 0..REACTIONS.len(), 0..3_u64).prop_map(
@@ -405,11 +417,15 @@ fn call() -> impl Strategy<Value = Call> {
             |(other, pick, kind)| Call::Unreact { other, pick, kind }),
         1 => (other(), pick(), 0..REACTIONS.len()).prop_map(
             |(other, pick, kind)| Call::Reactors { other, pick, kind }),
-        4 => (other(), vec(pick(), 1..5)).prop_map(
+        6 => (other(), vec(pick(), 1..5)).prop_map(
             |(other, picks)| Call::ReceiptsRead { other, picks }),
         5 => (0..STATUSES.len(), prop::option::of(prop::sample::select(vec![1_u64, 30, 100])))
             .prop_map(|(text, seconds)| Call::CustomStatus { text, seconds }),
         6 => vec(other(), 1..5).prop_map(|others| Call::UsersStatus { others }),
+        6 => (vec(other(), 1..4), 1..3_u64).prop_map(
+            |(others, minutes)| Call::Follow { others, minutes }),
+        2 => vec(other(), 1..4).prop_map(|others| Call::Unfollow { others }),
+        5 => vec(other(), 0..3).prop_map(|others| Call::Followed { others }),
         6 => (other(), prop_oneof![0..4_usize, pick()], flag(0.7), flag(0.7)).prop_map(
             |(other, pick, on, replaces)| Call::PinMessage { other, pick, on, replaces }),
         2 => other().prop_map(|other| Call::PinnedMessages { other }),
@@ -427,6 +443,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..CALLERS, 0..NAMES.len(), 10..70_usize).prop_map(|(from, to, count)| Step::Chat {
             from, to, count
         }),
+        2 => Just(Step::Follow),
         1 => (0..2_usize, 0..2_usize, 8..14_usize).prop_map(|(user, other, count)| {
             Step::PinSeveral { user, other, count }
         }),

@@ -46,6 +46,11 @@ pub fn drive(case: &Case, flaw: Flaw) -> Result<(), String> {
     })
 }
 
+/// How often the daemon shows changes in a step.
+const ROUNDS: usize = 3;
+/// The time between two of them.
+const ROUND_MS: u64 = 1100;
+
 struct Driver {
     world: World,
     model: Model,
@@ -71,6 +76,7 @@ impl Driver {
                 }
                 Ok(())
             }
+            Step::Follow => self.follow().await,
             Step::PinSeveral { user, other, count } => {
                 for pick in 0..*count {
                     let (other, on, replaces) = (*other, true, true);
@@ -85,6 +91,26 @@ impl Driver {
                 Ok(())
             }
         }
+    }
+
+    /// Lets the daemon show changes of the status of users, a few times. What has not changed since
+    /// the first time is shown at the end. A daemon that evicts users all the time forgets whom it
+    /// has shown what.
+    async fn follow(&mut self) -> Result<(), Wrong> {
+        let mut before = Vec::new();
+        for _ in 0..ROUNDS {
+            tokio::time::advance(Duration::from_millis(ROUND_MS)).await;
+            if self.model.is_forgetful() {
+                continue;
+            }
+            let observed = self.world.follow().await;
+            let now_ms = self.world.now_ms();
+            self.model.check_following(now_ms, &observed)?;
+            if before.is_empty() {
+                before = self.model.statuses(now_ms);
+            }
+        }
+        if before.is_empty() { Ok(()) } else { self.model.all_shown(self.world.now_ms(), &before) }
     }
 
     async fn call(&mut self, user: usize, call: &Call) -> Result<Value, Wrong> {
@@ -159,6 +185,7 @@ impl Driver {
     }
 
     /// The request of a call, with the selected messages and sessions; `None` for an invalid call.
+    #[expect(clippy::too_many_lines, reason = "an arm for each call")]
     fn request(&self, user: usize, call: &Call) -> Option<Request> {
         let model = &self.model;
         let id = |other: &usize, pick: &usize| picked_id(model, user, *other, *pick);
@@ -235,6 +262,11 @@ impl Driver {
             Call::CustomStatus { text, seconds } => {
                 Request::CustomStatus { text: STATUSES[*text].to_owned(), seconds: *seconds }
             }
+            Call::Follow { others, minutes } => {
+                Request::Follow { others: others.clone(), minutes: *minutes }
+            }
+            Call::Unfollow { others } => Request::Unfollow { others: others.clone() },
+            Call::Followed { others } => Request::Followed { others: others.clone() },
             Call::UsersStatus { others } => Request::UsersStatus { others: others.clone() },
             Call::Privacy { what, on } => Request::Privacy { what: *what, on: *on },
             Call::Revoke { other, pick } => Request::Revoke { other: *other, id: id(other, pick) },

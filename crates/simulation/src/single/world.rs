@@ -252,6 +252,17 @@ impl World {
     ) -> Observed {
         self.node.handle(incoming(encoding, user, method, &body)).await;
         self.node.settle().await;
+        self.observed(encoding)
+    }
+
+    /// What the daemon publishes in a round of showing changes of the status of users.
+    pub(crate) async fn follow(&mut self) -> Observed {
+        self.node.follow_status_once().await;
+        self.node.settle().await;
+        self.observed(Encoding::Json)
+    }
+
+    fn observed(&mut self, encoding: Encoding) -> Observed {
         let mut observed = Observed {
             kind: Kind::Plain,
             reply: Value::Null,

@@ -62,6 +62,35 @@ impl<F: Facts> Check<'_, F> {
         }
     }
 
+    /// Each user who is followed, in the order of the IDs.
+    pub(super) fn followed(&mut self, others: &[usize], reply: &Value) {
+        self.has_fields(reply, &["userStatusSubscriptionList"]);
+        let shown = list(&reply["userStatusSubscriptionList"]);
+        let ids: Vec<&str> =
+            shown.iter().map(|entry| text(&entry["userStatus"], "userID")).collect();
+        if !ids.is_sorted_by(|a, b| a < b) {
+            self.wrong(Rule::Pages, format!("followed are {ids:?}"));
+        }
+        for (other, name) in NAMES.iter().enumerate() {
+            let is_wanted = others.is_empty() || others.contains(&other);
+            let follows = self.facts.follows(self.user, other);
+            let found = shown.iter().find(|entry| text(&entry["userStatus"], "userID") == *name);
+            if found.is_some() && !(is_wanted && follows.be)
+                || found.is_none() && is_wanted && follows.is_sure()
+            {
+                let why = format!("{} is followed: {}", name, found.is_some());
+                self.wrong(Rule::ChangesStay, why);
+            }
+            if let Some(entry) = found {
+                let wrong = self.facts.wrong_status(self.user, other, entry.get("userStatus"));
+                self.found.extend(wrong);
+                let until_ms = self.facts.followed_until(self.user, other);
+                let seen = number(entry, "subscribeExpiredTime");
+                self.is_within("subscribeExpiredTime", seen, &until_ms);
+            }
+        }
+    }
+
     pub(super) fn is_blocked(&mut self, other: usize, reply: &Value) {
         self.has_fields(reply, &["isUserInBlacklist"]);
         let is_blocked = reply["isUserInBlacklist"] == true;

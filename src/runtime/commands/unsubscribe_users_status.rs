@@ -1,0 +1,67 @@
+//! `unsubscribe_users_status`: follows the status of users no longer.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Call, Command, Kind};
+use crate::bus::Bus;
+use crate::runtime::commit::{Change, Events, Write};
+use crate::store::Store;
+use peerd_core::id::UserId;
+use peerd_core::limits::USERS_STATUS_MAX;
+use peerd_protocol::failure::CallError;
+use peerd_protocol::field::{List, User};
+use peerd_protocol::reply::{Reply, Shown};
+
+/// Follows the status of users no longer.
+pub struct UnsubscribeUsersStatus;
+
+/// The users.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct Request {
+    /// Their IDs; duplicates count once.
+    #[serde(rename = "userIDs")]
+    pub user_ids: List<User, USERS_STATUS_MAX>,
+}
+
+/// The reply: there are no errors, since unsubscribing from a user who is not followed is success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unsubscribed {
+    error_user_list: [u32; 0],
+}
+
+impl Reply for Unsubscribed {
+    fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
+        self
+    }
+}
+
+impl Command for UnsubscribeUsersStatus {
+    const NAME: &'static str = "unsubscribe_users_status";
+    const SUMMARY: &'static str = "Follows the status of users no longer.";
+    const KIND: Kind = Kind::Change;
+    const EXAMPLES: &'static [&'static str] = &[r#"{"userIDs":["bob","carol"]}"#];
+    type Request = Request;
+    type Reply = Unsubscribed;
+
+    async fn run<S: Store, B: Bus>(
+        Request { user_ids }: Request,
+        Call { parts, cell, deadline, .. }: Call<'_, S, B>,
+    ) -> Result<Unsubscribed, CallError> {
+        cell.lock().admit_status_query(parts.env.clock.now().steady_us)?;
+        let users: Vec<UserId> = user_ids.each_once().into_iter().map(|User(id)| id).collect();
+        let now_ms = parts.env.clock.wall_ms();
+        let entries = &parts.entries;
+        entries
+            .commit(cell, deadline, |user, _| {
+                let expected_seq = user.subscriptions_seq;
+                Ok(user.unsubscribe(&users, now_ms).map(|subscriptions| Change {
+                    writes: vec![Write::Subscriptions { subscriptions, expected_seq }],
+                    events: Events::None,
+                }))
+            })
+            .await?;
+        Ok(Unsubscribed { error_user_list: [] })
+    }
+}
