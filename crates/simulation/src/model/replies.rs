@@ -78,17 +78,10 @@ pub(crate) fn check(
         | Request::Unreact { kind: None, .. } => check.is(reply, &json!({})),
         Request::PinMessage { other, .. } => {
             check.is(reply, &json!({}));
-            if !facts.blocks(*other, user).not_be {
-                check.wrong(Rule::Blocked, format!("{} blocks the user", NAMES[*other]));
-            }
+            check.is_not_blocked_by(*other);
         }
         Request::PinnedMessages { other } => check.pinned_messages(*other, reply),
-        Request::Block { others, on } => {
-            let own = json!({ "userID": NAMES[user], "reason": OWN_ID });
-            let refused: Vec<Value> =
-                if *on && others.contains(&user) { vec![own] } else { Vec::new() };
-            check.is(reply, &json!({ "errorUserList": refused }));
-        }
+        Request::Block { others, on } => check.blocked(others, *on, reply),
         Request::Blacklist { count, place } => {
             check.block_page(*count, &facts.block_list(user, *place), reply);
         }
@@ -111,10 +104,7 @@ pub(crate) fn check(
             check.has_fields(reply, &HIDDEN);
         }
         Request::Revoke { id, .. } | Request::Edit { id, .. } => {
-            check.has_fields(reply, &["message"]);
-            if text(&reply["message"], "messageID") != id {
-                check.wrong(Rule::PublishedCorrectly, format!("{reply}, changed was {id}"));
-            }
+            check.changed(id, reply);
         }
         Request::React { other, id, kind, .. }
         | Request::Unreact { other, id, kind: Some(kind) } => {
@@ -246,6 +236,26 @@ impl<F: Facts> Check<'_, F> {
         if seen != expected {
             self.wrong(Rule::PublishedCorrectly, format!("{seen}, expected {expected}"));
         }
+    }
+
+    fn is_not_blocked_by(&mut self, other: usize) {
+        if !self.facts.blocks(other, self.user).not_be {
+            self.wrong(Rule::Blocked, format!("{} blocks the user", NAMES[other]));
+        }
+    }
+
+    fn changed(&mut self, id: &str, reply: &Value) {
+        self.has_fields(reply, &["message"]);
+        if text(&reply["message"], "messageID") != id {
+            self.wrong(Rule::PublishedCorrectly, format!("{reply}, changed was {id}"));
+        }
+    }
+
+    fn blocked(&mut self, others: &[usize], on: bool, reply: &Value) {
+        let own = json!({ "userID": NAMES[self.user], "reason": OWN_ID });
+        let refused: Vec<Value> =
+            if on && others.contains(&self.user) { vec![own] } else { Vec::new() };
+        self.is(reply, &json!({ "errorUserList": refused }));
     }
 
     fn is_within(&mut self, what: &str, seen: u64, expected: &RangeInclusive<u64>) {
