@@ -54,8 +54,8 @@ fn reply(original: Original) -> Reply {
     Reply { to, original }
 }
 
-fn replying(original: Original) -> Option<Box<Annotations>> {
-    Some(Box::new(Annotations { reply: Some(reply(original)), ..Annotations::default() }))
+fn replying(original: Original) -> Box<Annotations> {
+    Box::new(Annotations { reply: Some(reply(original)), ..Annotations::default() })
 }
 
 fn message(draft: Draft) -> Arc<Message> {
@@ -72,7 +72,7 @@ fn message(draft: Draft) -> Arc<Message> {
         counts: true,
         extended_data,
         content,
-        annotations: replying(Original::NotFound),
+        annotations: Some(replying(Original::NotFound)),
     })
 }
 
@@ -382,7 +382,8 @@ fn a_message_that_fits_nowhere_is_shown_without_its_content() {
 fn a_reply_whose_original_does_not_fit_is_shown_with_its_own_content() {
     let draft = draft(text("x".repeat(30_000)));
     let original = Original::Normal(text("y".repeat(40_000)));
-    let message = Message { annotations: replying(original), ..Message::clone(&message(draft)) };
+    let annotations = Some(replying(original));
+    let message = Message { annotations, ..Message::clone(&message(draft)) };
     let viewer = user('b');
     for encoding in BOTH {
         for (room, is_omitted) in [(64, true), (256, false)] {

@@ -151,6 +151,7 @@ impl Driver {
     }
 
     /// The request of a call, with the selected messages and sessions; `None` for an invalid call.
+    #[expect(clippy::too_many_lines, reason = "an arm for each call")]
     fn request(&self, user: usize, call: &Call) -> Option<Request> {
         let model = &self.model;
         let id = |other: &usize, pick: &usize| picked_id(model, user, *other, *pick);
