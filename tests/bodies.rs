@@ -343,10 +343,10 @@ fn events() {
         Content::Combine { title: "Notes".into(), summary: String::new(), messages: Vec::new() };
     let originals =
         [Original::Normal(combined), Original::Revoked, Original::Deleted, Original::NotFound];
-    let replies = originals.map(|original| {
+    let shown = originals.map(|original| {
         with(Annotations { reply: Some(ReplyTo { to, original }), ..Annotations::default() })
     });
-    let replied = Event::RepliedInfoChanged(replies.to_vec().into());
+    let replied = Event::RepliedInfoChanged(shown.to_vec().into());
     insta::assert_snapshot!("event_message_replied_info_changed", event(&replied));
     let blocked = |action| Event::BlacklistChanged { action, users: vec![info("alice", "Alice")] };
     insta::assert_snapshot!("event_blacklist_changed", event(&blocked(BlacklistAction::Added)));
