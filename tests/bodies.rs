@@ -348,6 +348,25 @@ fn events() {
     });
     let replied = Event::RepliedInfoChanged(shown.to_vec().into());
     insta::assert_snapshot!("event_message_replied_info_changed", event(&replied));
+    let read =
+        ReceiptInfo { is_sender: false, is_self_operated: true, ..receipt(ReceiptStatus::Done) };
+    let read = Event::ConversationReceiptChanged(read);
+    insta::assert_snapshot!("event_conversation_receipt_changed", event(&read));
+    let confirmed = Message {
+        receipt: ReceiptStatus::Done,
+        annotations: Some(Box::new(Annotations { read_ms: AT_MS, ..Annotations::default() })),
+        ..message(text("hello"))
+    };
+    let confirmed = Event::ReceiptsChanged(vec![Arc::new(confirmed)].into());
+    insta::assert_snapshot!("event_message_receipt_changed", event(&confirmed));
+    let all = Event::ConversationsAllDeleted { count: 7 };
+    insta::assert_snapshot!("event_conversations_all_deleted", event(&all));
+    let kicked = Event::KickedOut { session_id: "S1".into() };
+    insta::assert_snapshot!("event_connection_state_changed", event(&kicked));
+}
+
+#[test]
+fn events_about_users() {
     let blocked = |action| Event::BlacklistChanged { action, users: vec![info("alice", "Alice")] };
     insta::assert_snapshot!("event_blacklist_changed", event(&blocked(BlacklistAction::Added)));
     let unblocked = event(&blocked(BlacklistAction::Removed));
@@ -363,17 +382,6 @@ fn events() {
         extended_data: Some("mood: good".into()),
     };
     insta::assert_snapshot!("event_user_info_updated", event(&Event::UserInfoUpdated(full)));
-    let read =
-        ReceiptInfo { is_sender: false, is_self_operated: true, ..receipt(ReceiptStatus::Done) };
-    let read = Event::ConversationReceiptChanged(read);
-    insta::assert_snapshot!("event_conversation_receipt_changed", event(&read));
-    let confirmed = Message {
-        receipt: ReceiptStatus::Done,
-        annotations: Some(Box::new(Annotations { read_ms: AT_MS, ..Annotations::default() })),
-        ..message(text("hello"))
-    };
-    let confirmed = Event::ReceiptsChanged(vec![Arc::new(confirmed)].into());
-    insta::assert_snapshot!("event_message_receipt_changed", event(&confirmed));
     let rule = Event::UserRuleUpdated(Privacy::default().with(Hidden::Typing, true));
     insta::assert_snapshot!("event_user_rule_updated", event(&rule));
     let status = UserStatus {
@@ -389,10 +397,6 @@ fn events() {
     };
     let status = Event::UserStatusUpdated(vec![status]);
     insta::assert_snapshot!("event_user_status_updated", event(&status));
-    let all = Event::ConversationsAllDeleted { count: 7 };
-    insta::assert_snapshot!("event_conversations_all_deleted", event(&all));
-    let kicked = Event::KickedOut { session_id: "S1".into() };
-    insta::assert_snapshot!("event_connection_state_changed", event(&kicked));
 }
 
 #[test]

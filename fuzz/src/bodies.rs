@@ -242,6 +242,11 @@ fn has_bounds(request: &Request) {
         let other = pin.message.conversation_id.as_ref().or(pin.conversation_id.as_ref());
         assert!(other.is_none_or(|other| other.0.as_str().len() <= super::USER_ID_BYTES));
     }
+    has_user_bounds(request);
+}
+
+/// The bounds of the methods about users.
+fn has_user_bounds(request: &Request) {
     if let Request::UpdateUserName(update) = request {
         assert!(update.user_name.0.0.len() <= USER_NAME_MAX_BYTES);
     }

@@ -208,9 +208,9 @@ async fn a_storm_of_changes_is_one_event_a_second_and_the_last_state_arrives() {
     let spent = began.elapsed();
     let mut count = 0;
     loop {
-        let list = shown(&mut events).await;
+        let statuses = shown(&mut events).await;
         count += 1;
-        let last = list.last().unwrap();
+        let last = statuses.last().unwrap();
         let present = world.ok("alice", "query_users_status", json!({ "userIDs": ["bob"] })).await;
         let present = &present["userStatusList"][0];
         assert_eq!(present["onlineStatus"], LOGOUT);

@@ -393,6 +393,47 @@ impl Weather {
     }
 }
 
+/// Adds calls of further methods to the steps of a plan.
+struct Further<'a> {
+    seed: u64,
+    ends_ms: u64,
+    setup: &'a Setup,
+    steps: &'a mut Vec<Step>,
+}
+
+impl Further<'_> {
+    /// Draws less than `most` calls from a source of their own, which keeps all other draws of known
+    /// seeds as they are.
+    fn add(&mut self, source: u64, most: u64, call: impl Fn(&mut Random, &Setup, usize) -> Call) {
+        let mut random = Random::new(self.seed ^ source);
+        for _ in 0..random.below(most) {
+            let user = busy(&mut random, self.setup.users);
+            let call = call(&mut random, self.setup, user);
+            let at_ms = random.below(self.ends_ms);
+            self.steps.push(Step { at_ms, what: What::Call { user, call } });
+        }
+    }
+}
+
+fn receipt(random: &mut Random, setup: &Setup, user: usize) -> Call {
+    let other = other(random, setup.users, user);
+    match random.below(10) {
+        0 => Call::Hide { on: random.percent(70) },
+        1 => Call::History { other, count: 100, reverse: true, pick: None },
+        2..5 => Call::ReceiptOf { other, pick: choose(random, 1000) },
+        _ => Call::Receipt { other },
+    }
+}
+
+fn following(random: &mut Random, setup: &Setup, user: usize) -> Call {
+    let other = other(random, setup.users, user);
+    match random.below(10) {
+        0..5 => Call::Follow { other, on: true },
+        5..7 => Call::Follow { other, on: false },
+        _ => Call::Followed,
+    }
+}
+
 impl Plan {
     /// Draws a plan.
     #[must_use]
@@ -415,78 +456,22 @@ impl Plan {
             steps.push(Step { at_ms, what: What::Call { user, call } });
         }
         let ends_ms = at_ms + 1;
-        // From a source of its own, as the observer above.
-        let mut typing = Random::new(seed ^ TYPING);
-        for _ in 0..typing.below(4) {
-            let user = busy(&mut typing, setup.users);
-            let other = other(&mut typing, setup.users, user);
-            let call = Call::Typing { other, on: typing.percent(70) };
-            steps.push(Step { at_ms: typing.below(ends_ms), what: What::Call { user, call } });
-        }
-        let mut preferences = Random::new(seed ^ PREFERENCES);
-        for _ in 0..preferences.below(14) {
-            let user = busy(&mut preferences, setup.users);
-            let call = preference(&mut preferences, &setup, user);
-            let at_ms = preferences.below(ends_ms);
-            steps.push(Step { at_ms, what: What::Call { user, call } });
-        }
-        let mut receipts = Random::new(seed ^ RECEIPTS);
-        for _ in 0..receipts.below(12) {
-            let user = busy(&mut receipts, setup.users);
-            let other = other(&mut receipts, setup.users, user);
-            let call = match receipts.below(10) {
-                0 => Call::Hide { on: receipts.percent(70) },
-                1 => Call::History { other, count: 100, reverse: true, pick: None },
-                2..5 => Call::ReceiptOf { other, pick: choose(&mut receipts, 1000) },
-                _ => Call::Receipt { other },
-            };
-            let at_ms = receipts.below(ends_ms);
-            steps.push(Step { at_ms, what: What::Call { user, call } });
-        }
-        let mut reactions = Random::new(seed ^ REACTIONS);
-        for _ in 0..reactions.below(12) {
-            let user = busy(&mut reactions, setup.users);
-            let call = reaction(&mut reactions, &setup, user);
-            let at_ms = reactions.below(ends_ms);
-            steps.push(Step { at_ms, what: What::Call { user, call } });
-        }
-        let mut status = Random::new(seed ^ STATUS);
-        for _ in 0..status.below(10) {
-            let user = busy(&mut status, setup.users);
-            let call = match status.below(10) {
-                0..3 => Call::CustomStatus { is_empty: status.percent(20) },
-                3..5 => Call::HideStatus { on: status.percent(60) },
-                _ => Call::UsersStatus,
-            };
-            let at_ms = status.below(ends_ms);
-            steps.push(Step { at_ms, what: What::Call { user, call } });
-        }
-        let mut following = Random::new(seed ^ FOLLOWING);
-        for _ in 0..following.below(8) {
-            let user = busy(&mut following, setup.users);
-            let other = other(&mut following, setup.users, user);
-            let call = match following.below(10) {
-                0..5 => Call::Follow { other, on: true },
-                5..7 => Call::Follow { other, on: false },
-                _ => Call::Followed,
-            };
-            let at_ms = following.below(ends_ms);
-            steps.push(Step { at_ms, what: What::Call { user, call } });
-        }
-        let mut pins = Random::new(seed ^ PINS);
-        for _ in 0..pins.below(14) {
-            let user = busy(&mut pins, setup.users);
-            let call = pin(&mut pins, &setup, user);
-            let at_ms = pins.below(ends_ms);
-            steps.push(Step { at_ms, what: What::Call { user, call } });
-        }
-        let mut replies = Random::new(seed ^ REPLIES);
-        for _ in 0..replies.below(14) {
-            let user = busy(&mut replies, setup.users);
-            let call = reply(&mut replies, &setup, user);
-            let at_ms = replies.below(ends_ms);
-            steps.push(Step { at_ms, what: What::Call { user, call } });
-        }
+        let mut further = Further { seed, ends_ms, setup: &setup, steps: &mut steps };
+        further.add(TYPING, 4, |random, setup, user| Call::Typing {
+            other: other(random, setup.users, user),
+            on: random.percent(70),
+        });
+        further.add(PREFERENCES, 14, preference);
+        further.add(RECEIPTS, 12, receipt);
+        further.add(REACTIONS, 12, reaction);
+        further.add(STATUS, 10, |random, _, _| match random.below(10) {
+            0..3 => Call::CustomStatus { is_empty: random.percent(20) },
+            3..5 => Call::HideStatus { on: random.percent(60) },
+            _ => Call::UsersStatus,
+        });
+        further.add(FOLLOWING, 8, following);
+        further.add(PINS, 14, pin);
+        further.add(REPLIES, 14, reply);
         for _ in 0..faults {
             let fault = fault(&mut random, &setup);
             steps.push(Step { at_ms: random.below(ends_ms), what: What::Fault(fault) });
