@@ -107,6 +107,7 @@ async fn events<S: Store, B: Bus>(
     mut deleted: Vec<Arc<Message>>,
     deadline: Instant,
 ) -> Result<Vec<Event>, LoadError> {
+    history.env().show_pins(cell, other, &mut deleted, deadline).await?;
     history.show_originals(cell, (other, known), &mut deleted, deadline).await?;
     let originals = deleted.iter().map(|message| (&**message, Original::Deleted));
     let originals: Vec<_> = originals.collect();
