@@ -38,7 +38,7 @@ const ERROR_MAX_BYTES: usize = 64;
 pub fn check(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else { return };
     match kind % super::KINDS {
-        0 => match survives(bytes, 2, read_record, write_record) {
+        0 => match survives(bytes, 3, read_record, write_record) {
             Some(Recorded::Message(stored)) => message(&stored, bytes),
             Some(Recorded::Carrier(stub)) => carrier(&stub),
             None => {}

@@ -70,48 +70,45 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
 /// A seed that reveals a fault.
 const fn seed_that_shows(fault: Fault) -> u64 {
     match fault {
-        Fault::SuccessWithoutAck => 31,
         Fault::RepeatStored
         | Fault::RevisionGoesBack
         | Fault::OwnMessagesCount
-        | Fault::LostSession => 2,
+        | Fault::LostSession
+        | Fault::LostReference
+        | Fault::DeletedOriginalShown
+        | Fault::WrongOriginal => 2,
         Fault::BlockIgnored | Fault::EndedSessionOnline | Fault::LostStatus => 3,
-        Fault::ChangeMissed | Fault::LostReceipt | Fault::HalfReceipt => 9,
-        Fault::LostDeletion => 28,
-        Fault::BlockedReacts => 30,
-        Fault::ReadTooFar => 79,
-        Fault::LeaseIgnored => 78,
-        Fault::RateForgotten => 150,
-        Fault::MutedCounts | Fault::LostReadMark | Fault::KeyGoesBack => 6,
         Fault::LostPreference | Fault::HiddenShown => 5,
-        Fault::PageUnnamed => 7,
-        Fault::LateWriteUnnoticed => 64,
+        Fault::MutedCounts | Fault::LostReadMark => 6,
+        Fault::SuccessWithoutAck => 7,
+        Fault::LostSubscription | Fault::ExpiredFollowed => 8,
+        Fault::ChangeMissed | Fault::LostReceipt | Fault::HalfReceipt => 9,
         Fault::StaleCopy => 12,
-        Fault::FormerOwnerSends => 85,
-        Fault::NotRedelivered => 15,
+        Fault::KeyGoesBack => 14,
+        Fault::PageUnnamed | Fault::NotRedelivered => 15,
+        Fault::BlockedReacts | Fault::ReceiptOfBlocked | Fault::BlockedPins => 30,
+        Fault::ReceiptDespitePrivacy => 62,
         Fault::SilentAtTheBound => 75,
-        Fault::PageOverlaps
+        Fault::LeaseIgnored => 78,
+        Fault::ReadTooFar => 79,
+        Fault::FormerOwnerSends => 85,
+        Fault::LateWriteUnnoticed => 96,
+        Fault::RateForgotten => 150,
+        Fault::LostDeletion
+        | Fault::PageOverlaps
         | Fault::WrongReceiver
         | Fault::GapInSequence
         | Fault::ContentLogged
         | Fault::WrongStream
         | Fault::SendReadsTheLog
         | Fault::DeletedShown
-        | Fault::ReceiptOfBlocked
-        | Fault::ReceiptDespitePrivacy
         | Fault::WrongNumber
         | Fault::LostReaction
-        | Fault::LostSubscription
         | Fault::FollowerNotShown
         | Fault::LostPins
         | Fault::PinUnnamed
-        | Fault::BlockedPins
         | Fault::WrongPinner
-        | Fault::WrongReactor
-        | Fault::LostReference
-        | Fault::DeletedOriginalShown
-        | Fault::WrongOriginal => 1,
-        Fault::ExpiredFollowed => 8,
+        | Fault::WrongReactor => 1,
     }
 }
 
