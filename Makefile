@@ -47,18 +47,8 @@ run: ## start a nats-server and a peerd on free ports, and leave them running un
 
 test: test-rust test-python test-demo ## run all tests, each against a nats-server of its own, and the demo
 
-# Most tests wait for servers and for time-outs, so two run at a time for each core. The simulation
-# computes: it runs beside them, with the processor time that they leave.
-simulation_log := $(CARGO_TARGET_DIR)/simulation.log
-
 test-rust: ## run the Rust tests
-	cargo test --locked --workspace --no-run
-	@nice -n 19 cargo test --locked --workspace --test model --test simulation \
-		>"$(simulation_log)" 2>&1 & simulation=$$!; \
-	$(with_nats) RUST_TEST_THREADS="$$((2 * $$(getconf _NPROCESSORS_ONLN)))" \
-		cargo test --locked --workspace --exclude peerd-simulation; others=$$?; \
-	wait $$simulation; simulated=$$?; cat "$(simulation_log)"; \
-	[ $$others = 0 ] && [ $$simulated = 0 ]
+	$(with_nats) cargo test --locked --workspace
 
 test-python: $(venv)/ready $(tutorial)/ready $(typescript)/ready ## run the Python tests: contract, reference, tutorial, conformance
 	cargo build --locked --bin peerd

@@ -254,8 +254,10 @@ impl<S: Store, B: Bus> Amending<S, B> {
         let (mut notice, mut originals) = (None, Vec::new());
         for mut found in found {
             let message = &mut found.stored.message;
-            let shown = self.history.show_original(cell, (from, &known), message, deadline);
-            shown.await.map_err(Failure::from)?;
+            if operation.shows_message() {
+                let shown = self.history.show_original(cell, (from, &known), message, deadline);
+                shown.await.map_err(Failure::from)?;
+            }
             let (seq, key, number) = (found.seq(), found.key(), page_number(found.seq()));
             if pages.last().is_none_or(|(last, _)| last.number != number) {
                 let read = storage.amendments(&pair, number).await.map_err(Failure::from)?;

@@ -69,6 +69,14 @@ impl<S: Store, B: Bus> History<S, B> {
     pub(super) fn env(&self) -> &Env<S, B> {
         &self.env
     }
+
+    /// Whether what was accepted at that time (milliseconds since 1970) is stored and acknowledged, or
+    /// never will be.
+    pub(super) fn has_settled(&self, accepted_ms: u64) -> bool {
+        let settles = self.env.options.call_deadline + LATE_WRITE_MAX;
+        let settles_ms = u64::try_from(settles.as_millis()).unwrap_or(u64::MAX);
+        accepted_ms.saturating_add(settles_ms) <= self.env.clock.wall_ms()
+    }
 }
 
 /// Reads one conversation as its user sees it at one moment.
@@ -236,9 +244,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
 
     /// Whether no message can be stored before this key any more.
     fn is_settled(&self, key: OrderKey) -> bool {
-        let settles = self.history.env.options.call_deadline + LATE_WRITE_MAX;
-        let settles_ms = u64::try_from(settles.as_millis()).unwrap_or(u64::MAX);
-        key.unix_ms().saturating_add(settles_ms) <= self.history.env.clock.wall_ms()
+        self.history.has_settled(key.unix_ms())
     }
 
     fn reads(&self) -> Reads<'n, S> {

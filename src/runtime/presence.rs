@@ -122,6 +122,9 @@ impl<S: Store, B: Bus> Presences<S, B> {
             for (user, known) in users.iter().zip(&mut presences) {
                 if known.is_none() {
                     *known = stored.get(*user).map(Account::presence);
+                } else if let Some(cell) = ownership.cell_in_memory(user) {
+                    // It may have changed while the store was read.
+                    *known = Some(cell.lock().account.presence());
                 }
             }
         }

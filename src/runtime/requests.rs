@@ -99,7 +99,7 @@ impl<S: Store, B: Bus> Requests<S, B> {
             }
             Request::ShowStatus(request) => {
                 let shown = self.parts.presences.serve_show(&work.ownership, request);
-                let shown = Ok(Box::pin(shown).await);
+                let shown = Box::pin(shown).await.map_err(CallError::from);
                 self.env.emit_any(owner_answer(&incoming, encode_answer::<ShowStatus>(&shown)));
             }
             Request::Audit(_) => {

@@ -12,8 +12,9 @@ use crate::{
     support::{Nats, Observer},
 };
 
-/// How long a take-over may last after the instance counts as dead.
-const MARGIN: Duration = Duration::from_secs(1);
+/// How long a take-over may last after the instance counts as dead, where instances, NATS and clients
+/// share two cores: half a second as a rule, and 1.2 s were seen.
+const MARGIN: Duration = Duration::from_secs(2);
 /// The percentage of kills that hit two of the three.
 const TWO_AT_ONCE_PERCENT: u64 = 20;
 const KILLS_BETWEEN_MARKS: u64 = 6;

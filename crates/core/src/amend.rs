@@ -129,6 +129,19 @@ impl Operation {
         }
     }
 
+    /// Whether its event shows the message.
+    #[must_use]
+    pub const fn shows_message(&self) -> bool {
+        match self {
+            Self::Revoke { .. }
+            | Self::Edit { .. }
+            | Self::React { .. }
+            | Self::Unreact { .. }
+            | Self::UnreactAll => true,
+            Self::Read | Self::NoteReply { .. } => false,
+        }
+    }
+
     /// The amendment of a message if `by` applies the operation at `now_ms` (milliseconds since
     /// 1970). `None`: nothing changes. `before` is its earlier amendment.
     pub fn decide(

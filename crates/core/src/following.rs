@@ -40,6 +40,8 @@ impl Following {
 #[derive(Debug, Default)]
 pub struct Watched {
     users: BTreeMap<UserId, WatchedUser>,
+    /// Where [`Self::due`] goes on.
+    next: Option<UserId>,
 }
 
 #[derive(Debug)]
@@ -68,6 +70,7 @@ pub struct Due {
     /// The present status of the user who is followed.
     pub status: UserStatus,
     version: u64,
+    until_us: u64,
 }
 
 impl Watched {
@@ -129,19 +132,31 @@ impl Watched {
         });
     }
 
-    /// The changes that watchers' owners have not taken, at most `most`.
+    /// The changes that watchers' owners have not taken, at most `most`. The next call goes on where
+    /// this one ended, so that all users have their turn.
     #[must_use]
-    pub fn due(&self, most: usize) -> Vec<Due> {
-        let of = |user: &WatchedUser| {
-            let late = user.watchers.iter().filter(|(_, watcher)| watcher.taken < user.version);
-            let due = late.map(|(watcher, _)| Due {
-                watcher: watcher.clone(),
-                status: user.status.clone(),
-                version: user.version,
-            });
-            due.collect::<Vec<_>>()
-        };
-        self.users.values().flat_map(of).take(most).collect()
+    pub fn due(&mut self, most: usize) -> Vec<Due> {
+        let mut due = Vec::new();
+        let mut next = None;
+        for (id, user) in from(&self.users, self.next.take()) {
+            for (watcher, known) in user.watchers.iter().filter(|(_, it)| it.taken < user.version) {
+                if due.len() == most {
+                    next = Some(id.clone());
+                    break;
+                }
+                due.push(Due {
+                    watcher: watcher.clone(),
+                    status: user.status.clone(),
+                    version: user.version,
+                    until_us: known.until_us,
+                });
+            }
+            if next.is_some() {
+                break;
+            }
+        }
+        self.next = next;
+        due
     }
 
     /// Notes that a watcher's owner has taken a change; with `follows` false, that the watcher does
@@ -149,11 +164,26 @@ impl Watched {
     pub fn taken(&mut self, due: &Due, follows: bool) {
         let Some(user) = self.users.get_mut(&due.status.id) else { return };
         if !follows {
-            user.watchers.remove(&due.watcher);
+            // Unless the watch was renewed meanwhile: the answer is older than that.
+            if user.watchers.get(&due.watcher).is_some_and(|it| it.until_us == due.until_us) {
+                user.watchers.remove(&due.watcher);
+            }
         } else if let Some(watcher) = user.watchers.get_mut(&due.watcher) {
             watcher.taken = watcher.taken.max(due.version);
         }
     }
+}
+
+/// All entries of a table, those from `first` on before the others.
+fn from<T>(
+    users: &BTreeMap<UserId, T>,
+    first: Option<UserId>,
+) -> impl Iterator<Item = (&UserId, &T)> {
+    let (later, earlier) = match first {
+        Some(first) => (users.range(first.clone()..), Some(users.range(..first))),
+        None => (users.range::<UserId, _>(..), None),
+    };
+    later.chain(earlier.into_iter().flatten())
 }
 
 impl WatchedUser {
@@ -170,6 +200,8 @@ impl WatchedUser {
 #[derive(Debug, Default)]
 pub struct Followers {
     users: BTreeMap<UserId, Follower>,
+    /// Where [`Self::ids`] begins.
+    next: Option<UserId>,
 }
 
 /// A user who follows others.
@@ -177,6 +209,9 @@ pub struct Followers {
 pub struct Follower {
     /// When the watches at the owners are renewed next.
     pub renew_us: u64,
+    /// Users whose watches are renewed in the next round: what changed before the subscription was
+    /// stored may have been refused.
+    pub again: Vec<UserId>,
     /// The status of each user as it was shown last.
     shown: HashMap<UserId, UserStatus>,
     /// The status of users that is to be shown.
@@ -202,10 +237,15 @@ impl Followers {
         self.users.get_mut(user)
     }
 
-    /// Those who follow others.
+    /// Those who follow others, beginning where the last round ended.
     #[must_use]
     pub fn ids(&self) -> Vec<UserId> {
-        self.users.keys().cloned().collect()
+        from(&self.users, self.next.clone()).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The next round begins with this user.
+    pub fn begin_with(&mut self, next: Option<UserId>) {
+        self.next = next;
     }
 
     /// Forgets a user.
@@ -229,6 +269,19 @@ impl Follower {
         } else {
             self.due.insert(status.id.clone(), status);
         }
+    }
+
+    /// Whether a status is to be shown.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// The user is not there. What was to be shown will be out of date: the watches are renewed when
+    /// the user is back.
+    pub fn leave(&mut self) {
+        self.due.clear();
+        self.renew_us = 0;
     }
 
     /// Forgets users who are not followed any more.
@@ -297,6 +350,7 @@ mod tests {
         let late = watched.due(9);
         assert_eq!(texts(&late), [("alice", "b"), ("carol", "b")]);
         assert_eq!(watched.due(1).len(), 1);
+        watched.next = None;
         refresh(&mut watched, 2, "c");
         // A late answer for the former one is no answer for the present one.
         for due in &late {
@@ -310,6 +364,52 @@ mod tests {
         assert!(watched.due(9).is_empty(), "nothing changed");
         refresh(&mut watched, 100, "d");
         assert!(watched.is_empty(), "nobody renewed");
+    }
+
+    #[test]
+    fn a_late_refusal_ends_no_watch_that_was_renewed_meanwhile() {
+        let mut watched = Watched::default();
+        assert!(watch(&mut watched, "alice", "a", 100));
+        refresh(&mut watched, 1, "b");
+        let late = watched.due(9);
+        assert!(watch(&mut watched, "alice", "b", 200));
+        watched.taken(&late[0], false);
+        refresh(&mut watched, 2, "c");
+        assert_eq!(texts(&watched.due(9)), [("alice", "c")]);
+    }
+
+    #[test]
+    fn all_users_have_their_turn() {
+        let mut watched = Watched::default();
+        let names = ["bob", "carol", "dave"];
+        for name in names {
+            let status = status(name, "a");
+            assert!(watched.watch(&id("alice"), Presence::default(), &status, (0, 100)));
+        }
+        refresh(&mut watched, 1, "b");
+        // None of the changes is ever taken.
+        let seen = [(); 4].map(|()| watched.due(1)[0].status.id.as_str().to_owned());
+        assert_eq!(seen, ["bob", "carol", "dave", "bob"]);
+        let mut followers = Followers::default();
+        for name in names {
+            followers.note(&id(name));
+        }
+        followers.begin_with(Some(id("carol")));
+        assert_eq!(followers.ids(), [id("carol"), id("dave"), id("bob")]);
+        // One who has left is no hindrance.
+        followers.forget(&id("carol"));
+        assert_eq!(followers.ids(), [id("dave"), id("bob")]);
+    }
+
+    #[test]
+    fn what_was_due_to_a_user_who_left_is_not_shown_later() {
+        let mut follower = Follower { renew_us: 7, ..Follower::default() };
+        follower.learn(status("bob", "a"));
+        assert!(follower.is_due());
+        follower.leave();
+        assert_eq!((follower.is_due(), follower.renew_us), (false, 0));
+        follower.learn(status("bob", "b"));
+        assert_eq!(follower.take_due(0), [status("bob", "b")]);
     }
 
     #[test]

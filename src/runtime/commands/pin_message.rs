@@ -318,6 +318,7 @@ async fn gone<S: Store, B: Bus>(
     let is_known = |id: &PinnedId| {
         let way = if id.from_keeper { Direction::Send } else { Direction::Receive };
         known.head(way).is_some_and(|head| head.key >= id.key)
+            || parts.history.has_settled(id.key.unix_ms())
     };
     Ok(pinned.filter(|id| is_known(id) && !is_left(id)).collect())
 }

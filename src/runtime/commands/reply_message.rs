@@ -70,6 +70,11 @@ impl Command for ReplyMessage {
         parts.env.room().check(&outgoing)?;
         let refusal = prepare(&call, &mut outgoing, id).await?;
         let other = outgoing.to.clone();
+        // Without an entry nothing was ever sent, so it is no repeat, and leaves no trace.
+        let refusal = match refusal {
+            Some(refusal) if !user.lock().basis(&other).has_entry => return Err(refusal.into()),
+            refusal => refusal,
+        };
         let mut sent = match (parts.send_path.send(user, outgoing, deadline).await, refusal) {
             (Err(CallError::Rejected(_)), Some(refusal)) => return Err(refusal.into()),
             (answer, _) => answer?,

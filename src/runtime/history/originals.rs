@@ -137,8 +137,10 @@ impl<S: Store, B: Bus> History<S, B> {
             Direction::Send => self.env.pair(&cell.id, other),
         };
         let storage = self.env.storage(deadline);
-        if known.head(direction).is_none_or(|head| head.mark.seq < reference.seq) {
-            // Its acknowledgement has not arrived here, but it is stored.
+        let is_unknown = known.head(direction).is_none_or(|head| head.mark.seq < reference.seq);
+        if is_unknown && !self.has_settled(reference.timestamp_ms) {
+            // Its acknowledgement has not arrived here, but it is stored. That is not said of older
+            // ones: the log may have been removed, or restored from a backup.
             storage.note_stored(pair.partition, reference.stream_seq);
         }
         let (amended, start) =
@@ -168,9 +170,7 @@ impl<S: Store, B: Bus> History<S, B> {
             let newest = page_number(head.mark.seq);
             let pages = changed.iter().flat_map(|(message, _)| {
                 let pages = message.replied().map(|replied| {
-                    let ranges = replied.of(message.direction(&cell.id), way).ranges().iter();
-                    let pages = ranges.rev().flat_map(|(first, last)| *first..=newest.min(*last));
-                    pages.rev().take(REPLIED_PAGES_READ_MAX)
+                    newest_pages(replied.of(message.direction(&cell.id), way).ranges(), newest)
                 });
                 pages.into_iter().flatten()
             });
@@ -199,6 +199,12 @@ impl<S: Store, B: Bus> History<S, B> {
     }
 }
 
+/// The newest pages of these ranges, which ascend, up to the page `newest`.
+fn newest_pages(ranges: &[(u64, u64)], newest: u64) -> impl Iterator<Item = u64> {
+    let pages = ranges.iter().flat_map(move |(first, last)| *first..=newest.min(*last));
+    pages.rev().take(REPLIED_PAGES_READ_MAX)
+}
+
 /// The originals of the replies among messages.
 fn wanted<'m>(cell: &UserCell, messages: impl Iterator<Item = &'m Message>) -> Wanted {
     let references = messages.filter_map(|message| {
@@ -222,5 +228,20 @@ fn show(message: &mut Message, originals: &HashMap<OrderKey, Original>) {
         && let Some(reply) = &mut annotations.reply
     {
         reply.original = originals.get(&reply.to.key).cloned().unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_pages_come_first_whatever_their_range() {
+        let pages = |ranges, newest| newest_pages(ranges, newest).collect::<Vec<_>>();
+        assert_eq!(pages(&[(0, 1), (3, 5)], 4), [4, 3, 1, 0]);
+        let most = u64::try_from(REPLIED_PAGES_READ_MAX).expect("a small number");
+        let newest = pages(&[(0, most + 1), (40, 40)], 50);
+        assert_eq!(newest.len(), REPLIED_PAGES_READ_MAX);
+        assert_eq!((newest[0], newest[1]), (40, most + 1));
     }
 }

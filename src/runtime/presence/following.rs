@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use hashbrown::HashMap;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Presences;
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
+use crate::runtime::retry::OVERLOADED_RETRY_MS;
 use crate::runtime::tuning::{
     STATUS_DUE_MAX, STATUS_INTERVAL, STATUS_LEASE, STATUS_RENEW_INTERVAL, STATUS_RENEW_RETRY,
     STATUS_REQUESTS_CONCURRENT, STATUS_SHOW_TIMEOUT,
@@ -88,7 +89,7 @@ impl<S: Store, B: Bus> Presences<S, B> {
         let shown = batch.iter().map(|due| (due.watcher.clone(), due.status.clone())).collect();
         let (request, deadline) = (&ShowStatus { shown }, Instant::now() + STATUS_SHOW_TIMEOUT);
         let here = |ownership: Arc<Ownership>| async move {
-            Ok(self.serve_show(&ownership, request).await)
+            Ok(self.serve_show(&ownership, request).await?)
         };
         match self.router.at_owner(&first.watcher, request, deadline, here).await {
             Ok(follows) => {
@@ -107,8 +108,12 @@ impl<S: Store, B: Bus> Presences<S, B> {
         &self,
         ownership: &Arc<Ownership>,
         ShowStatus { shown }: &ShowStatus,
-    ) -> Vec<bool> {
-        self.env.wait_for_room_beyond(shown.len()).await;
+    ) -> Result<Vec<bool>, Failure> {
+        // Its sender does not wait longer, and sends what is then present.
+        let room = self.env.wait_for_room_beyond(shown.len());
+        timeout(STATUS_SHOW_TIMEOUT, room)
+            .await
+            .map_err(|_| Failure::Overloaded { retry_after_ms: OVERLOADED_RETRY_MS })?;
         let now_ms = self.valid_at();
         let mut follows = Vec::with_capacity(shown.len());
         let mut cells: Vec<Arc<UserCell>> = Vec::new();
@@ -125,31 +130,31 @@ impl<S: Store, B: Bus> Presences<S, B> {
         for cell in &cells {
             self.publish_due(cell);
         }
-        follows
+        Ok(follows)
     }
 
     /// Publishes the statuses that are due to a follower, at most one event a second.
     fn publish_due(&self, cell: &UserCell) {
         let now = self.env.clock.now();
-        let subscriptions = {
-            let user = cell.lock();
-            if !user.is_logged_in(now.wall_ms, self.env.limits()) {
-                return;
-            }
-            user.subscriptions.clone()
-        };
-        let now_ms = self.valid_at();
-        let until = |user: &UserId| subscriptions.as_ref()?.until_ms(user, now_ms);
+        // Locked until the event is published: no reply to an unsubscription comes in between.
+        let user = cell.lock();
         let due = {
             let followers = &mut cell.ownership.following().followers;
             let Some(follower) = followers.get(&cell.id) else { return };
-            follower.keep(|user| until(user).is_some());
+            if !user.is_logged_in(now.wall_ms, self.env.limits()) {
+                follower.leave();
+                return;
+            }
+            if !follower.is_due() {
+                return;
+            }
+            let now_ms = self.valid_at();
+            follower.keep(|other| user.follows(other, now_ms));
             follower.take_due(now.steady_us)
         };
         if due.is_empty() || failpoint::is(Fault::FollowerNotShown) {
             return;
         }
-        let user = cell.lock();
         let publication = user.publication(vec![Event::UserStatusUpdated(due)]);
         self.publisher.publish(cell, &user, &publication);
     }
@@ -163,9 +168,14 @@ impl<S: Store, B: Bus> Presences<S, B> {
         }
         self.env.wait_for_room_beyond(ids.len()).await;
         let mut watches = Vec::new();
+        let mut next = None;
         for id in ids {
+            let has_room = watches.len() < STATUS_DUE_MAX;
+            if !has_room && next.is_none() {
+                next = Some(id.clone());
+            }
             let cell = ownership.cell_in_memory(&id);
-            let due = cell.as_ref().and_then(|cell| self.watches_of(cell));
+            let due = cell.as_ref().and_then(|cell| self.watches_of(cell, has_room));
             match (cell, due) {
                 (Some(cell), Some(due)) => {
                     watches.extend(due);
@@ -174,10 +184,8 @@ impl<S: Store, B: Bus> Presences<S, B> {
                 // A load notes the follower again.
                 _ => ownership.following().followers.forget(&id),
             }
-            if watches.len() >= STATUS_DUE_MAX {
-                break;
-            }
         }
+        ownership.following().followers.begin_with(next);
         let deadline = Instant::now() + STATUS_SHOW_TIMEOUT;
         let batches = batches(&watches, |watch| self.partition(&watch.user));
         for batches in batches.chunks(STATUS_REQUESTS_CONCURRENT) {
@@ -201,8 +209,9 @@ impl<S: Store, B: Bus> Presences<S, B> {
         }
     }
 
-    /// The watches of a follower that are to be renewed now; `None` if the user follows nobody.
-    fn watches_of(&self, cell: &UserCell) -> Option<Vec<Watch>> {
+    /// The watches of a follower that are to be renewed now, if there is room for them; `None` if the
+    /// user follows nobody.
+    fn watches_of(&self, cell: &UserCell, has_room: bool) -> Option<Vec<Watch>> {
         let now = self.env.clock.now();
         let (subscriptions, is_online) = {
             let user = cell.lock();
@@ -212,13 +221,18 @@ impl<S: Store, B: Bus> Presences<S, B> {
         subscriptions.active(now_ms).next()?;
         let followers = &mut cell.ownership.following().followers;
         let follower = followers.note(&cell.id);
-        if !is_online || follower.renew_us > now.steady_us {
+        if !is_online || !has_room {
             return Some(Vec::new());
         }
+        let watch = |user: UserId| Watch { user, watcher: cell.id.clone() };
+        let again = std::mem::take(&mut follower.again);
+        if follower.renew_us > now.steady_us {
+            let again = again.into_iter();
+            let kept = again.filter(|user| subscriptions.until_ms(user, now_ms).is_some());
+            return Some(kept.map(watch).collect());
+        }
         follower.renew_us = now.steady_us + micros(STATUS_RENEW_INTERVAL);
-        let watch =
-            |(user, _): (&UserId, u64)| Watch { user: user.clone(), watcher: cell.id.clone() };
-        Some(subscriptions.active(now_ms).map(watch).collect())
+        Some(subscriptions.active(now_ms).map(|(user, _)| watch(user.clone())).collect())
     }
 
     /// The time at which a subscription must not have expired.
@@ -289,6 +303,8 @@ impl<S: Store, B: Bus> Presences<S, B> {
                 follower.renew_us = renew_us;
             }
             follower.forget(new);
+            // No more than one list of a call: the others are renewed at the interval.
+            follower.again = watching.iter().map(|(user, _)| user.clone()).collect();
             watching.into_iter().filter_map(|(_, it)| it.status).for_each(|it| follower.learn(it));
         }
         self.publish_due(cell);

@@ -121,15 +121,16 @@ impl<S: Store, B: Bus> Users<S, B> {
             clock.observe(user.blocked.newest());
             user.subscriptions.is_some()
         };
-        if follows {
-            cell.ownership.following().followers.note(&cell.id);
-        }
         self.end_removals(cell, deadline).await?;
         self.look_at_oldest(cell, deadline).await?;
         if !cell.was_ever_loaded() && !failpoint::is(Fault::RateForgotten) {
             self.recall_last_second(cell, deadline).await?;
         }
         cell.set_loaded(generation, self.next_load());
+        // Not before: one that is not loaded is forgotten.
+        if follows {
+            cell.ownership.following().followers.note(&cell.id);
+        }
         Ok(())
     }
 

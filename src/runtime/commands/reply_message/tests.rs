@@ -191,3 +191,15 @@ async fn a_further_reply_writes_one_record() {
         assert_eq!(written(&node), before + 1);
     }
 }
+
+/// A refused reply in a conversation that does not exist stores nothing: it can be no repeat.
+#[tokio::test(start_paused = true)]
+async fn a_refused_reply_to_a_stranger_leaves_no_trace() {
+    let node = node().await;
+    call(&node, "carol", "login", &json!({})).await;
+    let original = send(&node, "alice", "bob", "the original").await;
+    let before = written(&node);
+    let reply = call(&node, "alice", REPLY, &body("carol", &original, "l-1")).await;
+    assert_eq!(reply["code"], 6_000_001, "{reply}");
+    assert_eq!(written(&node), before);
+}
