@@ -13,6 +13,7 @@ use peerd_core::limits::Limits;
 use peerd_protocol::encoding::Encoding;
 use peerd_protocol::subject::Subjects;
 
+pub(super) mod calls;
 pub(super) mod faulty;
 
 pub(super) const WALL_MS: u64 = 1_800_000_000_000;

@@ -35,7 +35,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-pub(super) use self::originals::original_of;
+pub(super) use self::originals::{Replied, original_of};
 use self::places::{Place, Places, Rest};
 use self::side::{Backward, Reads, Side, TWO_PAGES};
 use super::env::Env;

@@ -14,7 +14,7 @@ use super::conversations::Conversations;
 use super::env::Env;
 use super::pending::OwnedUnderWay;
 use super::publisher::{Publisher, chunks};
-use super::replay::{leave_out_deleted, leave_out_unknown, runs, show_originals};
+use super::replay::{leave_out_deleted, leave_out_unknown, runs, show_received};
 use super::tuning::{
     LATE_WRITE_CHECK_TIMEOUT, REDELIVERED_AGE_MAX_MS, REDELIVERED_MESSAGES_MAX,
     REDELIVERY_GATHER_DELAY, REDELIVERY_RECORDS_PER_READ, REDELIVERY_RETRY_DELAY,
@@ -269,13 +269,8 @@ impl<S: Store, B: Bus> Redelivery<S, B> {
         let mut received: Vec<_> = items.map(|found| Arc::new(found.stored.message)).collect();
         leave_out_deleted(&cell, &mut received);
         leave_out_unknown(&cell, &mut received);
-        received.sort_by_key(|message| message.key);
-        for run in received.chunk_by_mut(|one, next| one.sender == next.sender) {
-            let sender = run[0].sender.clone();
-            self.env.show_pins(&cell, &sender, run, deadline).await?;
-        }
         let history = &self.conversations.history;
-        show_originals(history, &cell, &mut received, deadline).await?;
+        show_received(history, &cell, &mut received, deadline).await?;
         let page: Vec<_> = {
             let user = cell.lock();
             let known = |other: UserId| {

@@ -16,7 +16,7 @@ use super::users::{LoadError, UserCell};
 use crate::bus::Bus;
 use crate::storage::reads::{Found, Item, Page};
 use crate::store::{Start, Store};
-use peerd_core::event::{Event, Messages};
+use peerd_core::event::Event;
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::message::{Direction, Message};
 use peerd_core::user::User;
@@ -73,11 +73,13 @@ impl<S: Store, B: Bus> Replays<S, B> {
         messages.sort_by_key(|message| message.key);
         let surplus = messages.len().saturating_sub(limits.replay_messages);
         let messages = &mut messages[surplus..];
-        show_originals(&self.history, cell, messages, deadline).await?;
+        show_received(&self.history, cell, messages, deadline).await?;
         for run in runs(messages) {
-            let (from, mut messages) = (run[0].sender.clone(), Messages::from(run));
-            self.env.show_pins(cell, &from, &mut messages, deadline).await?;
-            let mut event = Event::PeerMessageReceived { from, messages, offline: true };
+            let mut event = Event::PeerMessageReceived {
+                from: run[0].sender.clone(),
+                messages: run.into(),
+                offline: true,
+            };
             // An event for each message, at worst.
             self.env.wait_for_room_beyond(run.len()).await;
             let user = cell.lock();
@@ -215,21 +217,25 @@ impl<S: Store, B: Bus> Replays<S, B> {
     }
 }
 
-/// Reads the originals of those of these received messages that are replies.
-pub(super) async fn show_originals<S: Store, B: Bus>(
+/// Shows the pins of received messages, and the originals of replies. What one sender's messages need
+/// is read together.
+pub(super) async fn show_received<S: Store, B: Bus>(
     history: &History<S, B>,
     cell: &UserCell,
     messages: &mut [Arc<Message>],
     deadline: Instant,
 ) -> Result<(), LoadError> {
-    for run in messages.chunk_by_mut(|message, next| message.sender == next.sender) {
-        if run.iter().all(|message| message.reply().is_none()) {
+    messages.sort_by(|one, other| (&one.sender, one.key).cmp(&(&other.sender, other.key)));
+    for of_sender in messages.chunk_by_mut(|message, next| message.sender == next.sender) {
+        let other = of_sender[0].sender.clone();
+        history.env().show_pins(cell, &other, of_sender, deadline).await?;
+        if of_sender.iter().all(|message| message.reply().is_none()) {
             continue;
         }
-        let other = run[0].sender.clone();
         let known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();
-        history.show_originals(cell, (&other, &known), run, deadline).await?;
+        history.show_originals(cell, (&other, &known), of_sender, deadline).await?;
     }
+    messages.sort_by_key(|message| message.key);
     Ok(())
 }
 

@@ -53,10 +53,9 @@ use crate::storage::message;
 use crate::store::{Append, AppendError, Appending, Store};
 use crate::wire::owner_request::{Deliver, MaySend};
 use peerd_core::id::UserId;
-use peerd_core::message::{Direction, Message};
+use peerd_core::message::Direction;
 use peerd_core::rate::Place;
 use peerd_core::receive::{Delivered, Placed, Plan};
-use peerd_core::reply::Original;
 use peerd_core::send::{Delivery, Push, Send};
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::reply;
@@ -208,7 +207,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                     self.in_flight.settle_received(sender, &to, head.key, deadline).await;
                 }
                 if let Some(reply) = reply {
-                    set_original(&mut delivered.message, reply.original);
+                    Arc::make_mut(&mut delivered.message).set_original(reply.original);
                 }
                 self.commit_sent(sender, &delivered.message, head, &delivered.receiver_profile);
             }
@@ -462,15 +461,6 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             AppendError::Unavailable("a record could not be written".to_owned())
         })?;
         Ok(Append { stream: receiver.log(), subject, payload, expected_seq: placed.expected_seq })
-    }
-}
-
-/// Sets the original of a reply.
-fn set_original(message: &mut Arc<Message>, original: Original) {
-    if let Some(annotations) = &mut Arc::make_mut(message).annotations
-        && let Some(reply) = &mut annotations.reply
-    {
-        reply.original = original;
     }
 }
 

@@ -8,7 +8,7 @@ use hashbrown::DefaultHashBuilder;
 use super::content::{Content, MessageType};
 use super::id::{LocalMessageId, MessageId, OrderKey, Partition, UserId};
 use super::reaction::{REACTION_BYTES, Reaction};
-use super::reply::{RepliedPages, Reply};
+use super::reply::{Original, RepliedPages, Reply};
 
 /// A message that a caller wants to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,6 +172,15 @@ impl Message {
     #[must_use]
     pub fn reply(&self) -> Option<&Reply> {
         self.annotations.as_ref().and_then(|annotations| annotations.reply.as_ref())
+    }
+
+    /// Sets the original that a reply shows; other messages stay as they are.
+    pub fn set_original(&mut self, original: Original) {
+        if let Some(annotations) = &mut self.annotations
+            && let Some(reply) = &mut annotations.reply
+        {
+            reply.original = original;
+        }
     }
 
     /// The pages that may have replies to it; `None` if there are none.

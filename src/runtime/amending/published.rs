@@ -41,8 +41,9 @@ impl<S: Store, B: Bus> Amending<S, B> {
         Ok(AmendAnswer::unchanged())
     }
 
-    /// Publishes a change of messages that the user sent to `other`. They are read under the entry lock, with everything that was stored up to `state_seq`: so of two
-    /// changes, whose parts may arrive in any order, the last event always shows the newest state.
+    /// Publishes a change of messages that the user sent to `other`. They are read under the entry
+    /// lock, with everything that was stored up to `state_seq`: so of two changes, whose parts may
+    /// arrive in any order, the last event always shows the newest state.
     pub(super) async fn publish_sent(
         &self,
         cell: &Arc<UserCell>,

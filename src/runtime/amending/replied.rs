@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Amending, Call, WithPeer, target};
 use crate::bus::Bus;
-use crate::runtime::history::original_of;
+use crate::runtime::history::{Replied, original_of};
 use crate::runtime::users::UserCell;
 use crate::storage::reads::Found;
 use crate::store::Store;
@@ -33,15 +33,11 @@ impl<S: Store, B: Bus> Amending<S, B> {
         changed: &[(Arc<Message>, RepliedPages)],
         deadline: Instant,
     ) -> Result<Messages, Failure> {
-        let changed = changed.iter().map(|(message, replied)| {
-            let mut before = Message::clone(message);
-            before.annotations.get_or_insert_default().replied = replied.clone();
-            (before, original_of(message))
+        let changed = changed.iter().map(|(message, pages)| {
+            let original = original_of(message);
+            Replied { message, pages, original }
         });
-        let changed: Vec<_> = changed.collect();
-        let changed: Vec<_> =
-            changed.iter().map(|(message, original)| (message, original.clone())).collect();
-        Ok(self.history.replies_to(cell, seen, &changed, deadline).await?)
+        Ok(self.history.replies_to(cell, seen, changed.collect(), deadline).await?)
     }
 
     /// Notes at a message of the caller's conversation with `other` that a reply of the caller may be

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Call, Command, Kind, not_in_conversation};
 use crate::bus::Bus;
 use crate::runtime::commit::{Change, Events, Write};
-use crate::runtime::history::{History, Reader};
+use crate::runtime::history::{History, Reader, Replied};
 use crate::runtime::users::{LoadError, UserCell};
 use crate::store::Store;
 use peerd_core::conversation::Conversation;
@@ -109,9 +109,12 @@ async fn events<S: Store, B: Bus>(
 ) -> Result<Vec<Event>, LoadError> {
     history.env().show_pins(cell, other, &mut deleted, deadline).await?;
     history.show_originals(cell, (other, known), &mut deleted, deadline).await?;
-    let originals = deleted.iter().map(|message| (&**message, Original::Deleted));
-    let originals: Vec<_> = originals.collect();
-    let mut replies = history.replies_to(cell, (other, known), &originals, deadline).await?;
+    let changed = deleted.iter().filter_map(|message| {
+        let pages = message.replied()?;
+        Some(Replied { message, pages, original: Original::Deleted })
+    });
+    let changed = changed.collect();
+    let mut replies = history.replies_to(cell, (other, known), changed, deadline).await?;
     replies.retain(|reply| deleted.iter().all(|message| message.key != reply.key));
     let mut events = vec![Event::MessageDeleted {
         other: other.clone(),

@@ -21,11 +21,21 @@ use peerd_core::event::Messages;
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::limits::{PAGE_MESSAGES, REPLIES_SHOWN_MAX};
 use peerd_core::message::{Direction, Message};
-use peerd_core::reply::{Original, Reference};
+use peerd_core::reply::{Original, Reference, RepliedPages};
 use peerd_protocol::subject::Token;
 
 /// Originals by their keys, each with its direction and its reference.
 type Wanted = BTreeMap<OrderKey, (Direction, Reference)>;
+
+/// A changed message that may have replies.
+pub(in crate::runtime) struct Replied<'m> {
+    /// The message.
+    pub(in crate::runtime) message: &'m Message,
+    /// The pages that may have replies to it.
+    pub(in crate::runtime) pages: &'m RepliedPages,
+    /// The message as its replies show it now.
+    pub(in crate::runtime) original: Original,
+}
 
 impl<S: Store, B: Bus> History<S, B> {
     /// Reads the originals of those of these messages of a conversation that are replies, as the user
@@ -153,26 +163,20 @@ impl<S: Store, B: Bus> History<S, B> {
         })
     }
 
-    /// The newest replies of a conversation to changed messages, as the user sees them now: each
-    /// change has the message as it was before, and the original as its replies show it now.
+    /// The newest replies of a conversation to changed messages, as the user sees them now.
     pub(in crate::runtime) async fn replies_to(
         &self,
         cell: &UserCell,
         (other, known): (&UserId, &Conversation),
-        changed: &[(&Message, Original)],
+        changed: Vec<Replied<'_>>,
         deadline: Instant,
     ) -> Result<Messages, LoadError> {
-        let originals: HashMap<OrderKey, Original> =
-            changed.iter().map(|(message, original)| (message.key, original.clone())).collect();
         let mut replies = Vec::new();
         for way in [Direction::Receive, Direction::Send] {
             let Some(head) = known.head(way) else { continue };
             let newest = page_number(head.mark.seq);
-            let pages = changed.iter().flat_map(|(message, _)| {
-                let pages = message.replied().map(|replied| {
-                    newest_pages(replied.of(message.direction(&cell.id), way).ranges(), newest)
-                });
-                pages.into_iter().flatten()
+            let pages = changed.iter().flat_map(|Replied { message, pages, .. }| {
+                newest_pages(pages.of(message.direction(&cell.id), way).ranges(), newest)
             });
             let pages: BTreeSet<u64> = pages.collect();
             let pages: Vec<u64> = pages.into_iter().rev().take(REPLIED_PAGES_READ_MAX).collect();
@@ -187,6 +191,8 @@ impl<S: Store, B: Bus> History<S, B> {
             let mut reader = Reader::new(self, cell, other, known, deadline);
             replies.extend(reader.numbered(&seqs, Some(way)).await?);
         }
+        let originals: HashMap<OrderKey, Original> =
+            changed.into_iter().map(|it| (it.message.key, it.original)).collect();
         replies.retain(|reply| {
             reply.reply().is_some_and(|reply| originals.contains_key(&reply.to.key))
         });
@@ -224,10 +230,8 @@ pub(in crate::runtime) fn original_of(message: &Message) -> Original {
 
 /// Sets the original of a reply.
 fn show(message: &mut Message, originals: &HashMap<OrderKey, Original>) {
-    if let Some(annotations) = &mut message.annotations
-        && let Some(reply) = &mut annotations.reply
-    {
-        reply.original = originals.get(&reply.to.key).cloned().unwrap_or_default();
+    if let Some(key) = message.reply().map(|reply| reply.to.key) {
+        message.set_original(originals.get(&key).cloned().unwrap_or_default());
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep};
 
+use super::SendPath;
 use super::commit::Stored;
 use super::deliver::Accepted;
-use super::{SendPath, set_original};
 use crate::bus::Bus;
 use crate::runtime::injected;
 use crate::runtime::tuning::{
@@ -121,7 +121,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                     self.in_flight.settle_received(&sender, &receiver.id, key, deadline).await;
                 }
                 if let Some(original) = of_sender {
-                    set_original(&mut delivered.message, original);
+                    Arc::make_mut(&mut delivered.message).set_original(original);
                 }
                 self.commit_sent(&sender, &delivered.message, head, &delivered.receiver_profile);
             }

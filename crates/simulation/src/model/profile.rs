@@ -65,7 +65,7 @@ impl Model {
         Ok(Expected::good(show_hidden(hidden), vec![event]))
     }
 
-    /// A change is told to the user's sessions. A repeat that would hardly extend the status changes
+    /// A change is published to the user's sessions. A repeat that would hardly extend the status changes
     /// nothing.
     pub(crate) fn set_custom_status(
         &mut self,

@@ -1,59 +1,28 @@
 //! Pins that are interrupted at each of their writes, and their reads and writes.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use super::PinMessage;
-use crate::bus::memory;
-use crate::clock::Clock;
 use crate::runtime::commands::Command as _;
-use crate::runtime::fake::faulty::Faulty;
-use crate::runtime::fake::{self, WALL_MS, incoming};
-use crate::runtime::node::Node;
-use peerd_core::event::Totals;
-use peerd_core::limits::Limits;
-
-type TestNode = Node<Faulty, memory::Memory>;
+use crate::runtime::fake::calls::{TestNode, call, call_with_writes, forget, history, node};
 
 /// More writes than a pin has.
 const WRITES: usize = 6;
 /// `alice` keeps the pins.
 const USERS: [(&str, &str); 2] = [("alice", "bob"), ("bob", "alice")];
 
-async fn node() -> Arc<TestNode> {
-    let clock = Clock::simulated(WALL_MS);
-    let limits = Limits { messages_per_second: 1000, ..Limits::default() };
-    let node: Arc<TestNode> = fake::node(Faulty::new(clock), limits, clock).await;
-    for (user, _) in USERS {
-        call(&node, user, "login", &json!({})).await;
-    }
-    node
-}
-
-async fn call(node: &TestNode, user: &str, method: &str, body: &Value) -> Value {
-    node.bus().take();
-    node.handle(incoming(user, method, body)).await;
-    let sent = node.bus().take();
-    let reply = sent.iter().find(|sent| sent.subject == "reply").expect("a reply");
-    serde_json::from_slice(&reply.body).expect("JSON")
-}
-
 async fn send(node: &TestNode, from: &str, to: &str) -> Value {
     let body = json!({ "toUserID": to, "message": { "type": 1, "message": "hello" } });
     call(node, from, "send_peer_message", &body).await["message"].clone()
 }
 
-async fn pin(node: &TestNode, user: &str, other: &str, message: &Value, on: bool) -> Value {
+fn body(other: &str, message: &Value, on: bool) -> Value {
     let named = json!({ "messageID": message["messageID"], "conversationID": other });
-    let body = json!({ "message": named, "isPinned": on });
-    call(node, user, PinMessage::NAME, &body).await
+    json!({ "message": named, "isPinned": on })
 }
 
-async fn history(node: &TestNode, user: &str, other: &str, count: usize) -> Vec<Value> {
-    let body = json!({ "conversationID": other, "config": { "count": count, "reverse": true } });
-    let page = call(node, user, "query_history_message", &body).await;
-    page["messageList"].as_array().expect("a page").clone()
+async fn pin(node: &TestNode, user: &str, other: &str, message: &Value, on: bool) -> Value {
+    call(node, user, PinMessage::NAME, &body(other, message, on)).await
 }
 
 /// Who pinned which message and when, by the list, the history and the conversation, which agree.
@@ -75,17 +44,6 @@ async fn pinned(node: &TestNode, user: &str, other: &str) -> Vec<Value> {
     listed
 }
 
-/// Drops all state in memory, as after a crash.
-fn forget(node: &TestNode) {
-    for cell in node.parts.users.ownerships().flat_map(|ownership| ownership.cells()) {
-        let mut user = cell.lock();
-        user.conversations.clear();
-        user.totals = Totals::default();
-        drop(user);
-        cell.invalidate();
-    }
-}
-
 /// A change of which only some writes succeed: a pin of a message of which no entry names anything
 /// yet, or its removal. Returns whether it has happened.
 async fn cut_off(writes: usize, caller: usize, sender: usize, is_removal: bool) -> bool {
@@ -95,9 +53,8 @@ async fn cut_off(writes: usize, caller: usize, sender: usize, is_removal: bool) 
     if is_removal {
         assert_eq!(pin(&node, other, user, &message, true).await, json!({}));
     }
-    *node.store().writes_left.lock().expect("no panic") = Some(writes);
-    let reply = pin(&node, user, other, &message, !is_removal).await;
-    *node.store().writes_left.lock().expect("no panic") = None;
+    let body = body(other, &message, !is_removal);
+    let reply = call_with_writes(&node, writes, (user, PinMessage::NAME, &body)).await;
     let mut seen = Vec::new();
     for is_forgotten in [false, true] {
         if is_forgotten {

@@ -1,52 +1,20 @@
 //! Replies that are interrupted at each of their writes, and their reads and writes.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use super::ReplyMessage;
-use crate::bus::memory;
-use crate::clock::Clock;
 use crate::runtime::commands::Command as _;
-use crate::runtime::fake::faulty::{Counts, Faulty};
-use crate::runtime::fake::{self, WALL_MS, incoming};
-use crate::runtime::node::Node;
+use crate::runtime::fake::calls::{
+    TestNode, call, call_with_writes, called, forget, history, node,
+};
+use crate::runtime::fake::faulty::Counts;
 use crate::store::StreamId;
-use peerd_core::event::Totals;
 use peerd_core::id::Partition;
-use peerd_core::limits::Limits;
-
-type TestNode = Node<Faulty, memory::Memory>;
 
 const REPLY: &str = ReplyMessage::NAME;
 const INFO_CHANGED: &str = "message_replied_info_changed";
 /// More writes than a reply has.
 const WRITES: usize = 8;
-
-async fn node() -> Arc<TestNode> {
-    let clock = Clock::simulated(WALL_MS);
-    let limits = Limits { messages_per_second: 1000, ..Limits::default() };
-    let node: Arc<TestNode> = fake::node(Faulty::new(clock), limits, clock).await;
-    for user in ["alice", "bob"] {
-        call(&node, user, "login", &json!({})).await;
-    }
-    node
-}
-
-/// The reply to a call, and the names of the events.
-async fn called(node: &TestNode, user: &str, method: &str, body: &Value) -> (Value, Vec<String>) {
-    node.bus().take();
-    node.handle(incoming(user, method, body)).await;
-    let sent = node.bus().take();
-    let reply = sent.iter().find(|sent| sent.subject == "reply").expect("a reply");
-    let reply = serde_json::from_slice(&reply.body).expect("JSON");
-    let events = sent.iter().filter_map(|sent| sent.subject.strip_prefix("peer.event."));
-    (reply, events.map(str::to_owned).collect())
-}
-
-async fn call(node: &TestNode, user: &str, method: &str, body: &Value) -> Value {
-    called(node, user, method, body).await.0
-}
 
 async fn send(node: &TestNode, from: &str, to: &str, text: &str) -> Value {
     let body = json!({ "toUserID": to, "message": { "type": 1, "message": text } });
@@ -59,23 +27,6 @@ fn body(other: &str, original: &Value, local_id: &str) -> Value {
         "message": { "type": 1, "message": "a reply", "localMessageID": local_id },
         "toOriginalMessage": { "messageID": original["messageID"] },
     })
-}
-
-async fn history(node: &TestNode, user: &str, other: &str, count: usize) -> Vec<Value> {
-    let body = json!({ "conversationID": other, "config": { "count": count, "reverse": true } });
-    let page = call(node, user, "query_history_message", &body).await;
-    page["messageList"].as_array().expect("a page").clone()
-}
-
-/// Drops all state in memory, as after a crash.
-fn forget(node: &TestNode) {
-    for cell in node.parts.users.ownerships().flat_map(|ownership| ownership.cells()) {
-        let mut user = cell.lock();
-        user.conversations.clear();
-        user.totals = Totals::default();
-        drop(user);
-        cell.invalidate();
-    }
 }
 
 /// How many records were ever written.
@@ -92,9 +43,7 @@ async fn cut_off(writes: usize, replier: &str) -> bool {
     let original = send(&node, "alice", "bob", "the original").await;
     let other = if replier == "alice" { "bob" } else { "alice" };
     let call_body = body(other, &original, "l-1");
-    *node.store().writes_left.lock().expect("no panic") = Some(writes);
-    let reply = call(&node, replier, REPLY, &call_body).await;
-    *node.store().writes_left.lock().expect("no panic") = None;
+    let reply = call_with_writes(&node, writes, (replier, REPLY, &call_body)).await;
     forget(&node);
     let (of_alice, of_bob) =
         (history(&node, "alice", "bob", 10).await, history(&node, "bob", "alice", 10).await);

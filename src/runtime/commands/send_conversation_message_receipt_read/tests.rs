@@ -1,42 +1,16 @@
 //! Receipts that are interrupted at each of their writes, and their reads and writes.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::SendConversationMessageReceiptRead;
-use crate::bus::memory;
-use crate::clock::Clock;
 use crate::runtime::commands::Command as _;
-use crate::runtime::fake::faulty::Faulty;
-use crate::runtime::fake::{self, WALL_MS, incoming};
-use crate::runtime::node::Node;
-use peerd_core::event::Totals;
-use peerd_core::limits::Limits;
-
-type TestNode = Node<Faulty, memory::Memory>;
+use crate::runtime::fake::calls::{TestNode, call, call_with_writes, forget, history, node};
 
 const READ: &str = SendConversationMessageReceiptRead::NAME;
 /// More writes than a receipt has.
 const WRITES: usize = 6;
-
-async fn node() -> Arc<TestNode> {
-    let clock = Clock::simulated(WALL_MS);
-    let node: Arc<TestNode> = fake::node(Faulty::new(clock), Limits::default(), clock).await;
-    for user in ["alice", "bob"] {
-        call(&node, user, "login", &json!({})).await;
-    }
-    node
-}
-
-async fn call(node: &TestNode, user: &str, method: &str, body: &Value) -> Value {
-    node.bus().take();
-    node.handle(incoming(user, method, body)).await;
-    let sent = node.bus().take();
-    let reply = sent.iter().find(|sent| sent.subject == "reply").expect("a reply");
-    serde_json::from_slice(&reply.body).expect("JSON")
-}
 
 async fn send(node: &TestNode) {
     let body = json!({
@@ -50,11 +24,8 @@ async fn send(node: &TestNode) {
 async fn statuses(node: &TestNode) -> (Vec<u64>, bool) {
     let mut seen = Vec::new();
     for (user, other) in [("bob", "alice"), ("alice", "bob")] {
-        let body = json!({ "conversationID": other, "config": { "count": 10, "reverse": true } });
-        let page = call(node, user, "query_history_message", &body).await;
-        let list = page["messageList"].as_array().expect("a page");
         let status = |message: &Value| message["receiptStatus"].as_u64().expect("a status");
-        seen.push(list.iter().map(status).collect::<Vec<_>>());
+        seen.push(history(node, user, other, 10).await.iter().map(status).collect::<Vec<_>>());
     }
     let of_alice = seen.pop().expect("two lists");
     let of_bob = seen.pop().expect("two lists");
@@ -62,25 +33,13 @@ async fn statuses(node: &TestNode) -> (Vec<u64>, bool) {
     (of_bob, is_same)
 }
 
-/// Drops all state in memory, as after a crash.
-fn forget(node: &TestNode) {
-    for cell in node.parts.users.ownerships().flat_map(|ownership| ownership.cells()) {
-        let mut user = cell.lock();
-        user.conversations.clear();
-        user.totals = Totals::default();
-        drop(user);
-        cell.invalidate();
-    }
-}
-
 /// A receipt of which only some writes succeed. Returns whether it has happened.
 async fn cut_off(writes: usize) -> bool {
     let node = node().await;
     send(&node).await;
     send(&node).await;
-    *node.store().writes_left.lock().expect("no panic") = Some(writes);
-    let reply = call(&node, "bob", READ, &json!({ "conversationID": "alice" })).await;
-    *node.store().writes_left.lock().expect("no panic") = None;
+    let body = json!({ "conversationID": "alice" });
+    let reply = call_with_writes(&node, writes, ("bob", READ, &body)).await;
     forget(&node);
     let mut seen = statuses(&node).await;
     for _ in 0..100 {
@@ -99,7 +58,7 @@ async fn cut_off(writes: usize) -> bool {
     assert!(has_happened || !is_answered, "{reply} after {writes} writes, and nothing changed");
     // Later messages are not affected, and a repeat completes it.
     send(&node).await;
-    let again = call(&node, "bob", READ, &json!({ "conversationID": "alice" })).await;
+    let again = call(&node, "bob", READ, &body).await;
     assert_eq!(again.get("code"), None, "{again} after {writes} writes");
     assert_eq!(statuses(&node).await, (vec![2, 2, 2], true), "after {writes} writes");
     has_happened
