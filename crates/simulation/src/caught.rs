@@ -91,8 +91,8 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         Fault::SilentAtTheBound => 75,
         Fault::LeaseIgnored => 78,
         Fault::ReadTooFar => 79,
-        Fault::FormerOwnerSends => 85,
         Fault::LateWriteUnnoticed => 96,
+        Fault::FormerOwnerSends => 98,
         Fault::RateForgotten => 150,
         Fault::LostDeletion
         | Fault::PageOverlaps
@@ -112,12 +112,20 @@ const fn seed_that_shows(fault: Fault) -> u64 {
     }
 }
 
+/// How long a call may wait for an owner where it has to outlive a lease.
+const LONG_WAIT_MS: u64 = 5000;
+
 /// The plan of a seed. Late writes are usually rare: one plan in five hundred would reveal that
-/// they are not noticed.
+/// they are not noticed. Likewise for calls that wait for another owner until their own lease is
+/// over.
 fn plan_for(fault: Fault, seed: u64) -> Plan {
     let mut plan = Plan::of(seed);
     if fault == Fault::LateWriteUnnoticed {
         plan.setup.weather.late_write = 100;
+    }
+    if fault == Fault::FormerOwnerSends {
+        plan.setup.call_deadline_ms = LONG_WAIT_MS;
+        plan.setup.owner_wait_ms = LONG_WAIT_MS;
     }
     plan
 }
