@@ -12,11 +12,13 @@ use schemars::transform::{RecursiveTransform, Transform as _};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
+use super::owner_request::Terms;
 use super::parts::Parts;
 use super::replay::ReplayFrom;
 use super::replies::Answer;
+use super::tuning::SHOW_RETRY_DELAY;
 use super::users::{Ownership, UserCell};
 use crate::bus::Bus;
 use crate::store::Store;
@@ -182,6 +184,60 @@ impl<S: Store, B: Bus> Call<'_, S, B> {
         other: &UserId,
         part: &C::Part,
     ) -> Result<C::Answer, CallError> {
+        let terms = self.parts.router.terms(self.deadline, unknown_outcome(C::KIND));
+        self.at_peer_on::<C>(terms, other, part).await
+    }
+
+    /// As [`Self::at_peer`], for a part that prepares a change: if its outcome is unknown, it is
+    /// certain that nothing has changed.
+    pub(super) async fn prepare_at_peer<C: WithPeer>(
+        &self,
+        other: &UserId,
+        part: &C::Part,
+    ) -> Result<C::Answer, CallError> {
+        let terms = self.parts.router.terms(self.deadline, Failure::StoreUnavailable);
+        let prepared = self.at_peer_on::<C>(terms, other, part).await;
+        prepared.map_err(|error| match error {
+            // A write of that owner may have no acknowledgement.
+            CallError::Failed(Failure::OutcomeUnknown) => Failure::StoreUnavailable.into(),
+            error @ (CallError::Rejected(_) | CallError::Failed(_)) => error,
+        })
+    }
+
+    /// As [`Self::at_peer`], for a part that shows a stored change to the other user. It may be
+    /// performed more than once, and is tried until the deadline: success means that both users see
+    /// the change, and without it the caller does not know.
+    pub(super) async fn show_at_peer<C: WithPeer>(
+        &self,
+        other: &UserId,
+        part: &C::Part,
+    ) -> Result<C::Answer, Failure> {
+        let deadline = self.deadline;
+        loop {
+            let unknown = Failure::OutcomeUnknown;
+            let terms = Terms { owner_until: deadline, deadline, unknown };
+            match self.at_peer_on::<C>(terms, other, part).await {
+                Ok(shown) => return Ok(shown),
+                Err(CallError::Failed(Failure::StoreUnavailable))
+                    if Instant::now() + SHOW_RETRY_DELAY < deadline =>
+                {
+                    sleep(SHOW_RETRY_DELAY).await;
+                }
+                Err(error) => {
+                    let method = C::NAME;
+                    tracing::warn!(%error, method, "a change was not published to the other user");
+                    return Err(unknown);
+                }
+            }
+        }
+    }
+
+    async fn at_peer_on<C: WithPeer>(
+        &self,
+        terms: Terms,
+        other: &UserId,
+        part: &C::Part,
+    ) -> Result<C::Answer, CallError> {
         let part = encode_part::<C>(part)?;
         let (from, method) = (self.cell.id.clone(), C::NAME.to_owned());
         let request = PeerPart { from, method, part };
@@ -191,8 +247,7 @@ impl<S: Store, B: Bus> Call<'_, S, B> {
         let here = |ownership: Arc<Ownership>| async move {
             serve_peer_part(parts, request, &ownership, other, deadline).await
         };
-        let unknown = unknown_outcome(C::KIND);
-        let asked = parts.router.at_owner_or(unknown, other, request, deadline, here);
+        let asked = parts.router.at_owner_on(terms, other, request, here);
         let answer = Box::pin(asked).await?;
         decode_part::<C, _>(&answer)
     }

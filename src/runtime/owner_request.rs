@@ -47,6 +47,16 @@ enum Inquiry {
     NoOwner,
 }
 
+/// How long a request may take, and what its caller is answered if the outcome stays unknown.
+pub(super) struct Terms {
+    /// The time until which the partition may be without an owner.
+    pub(super) owner_until: Instant,
+    /// By when the caller has to have the answer.
+    pub(super) deadline: Instant,
+    /// The failure if it cannot be known whether another owner has served the request.
+    pub(super) unknown: Failure,
+}
+
 /// The recipient of a request.
 pub(super) struct Recipient<'r> {
     pub(super) user: &'r Token,
@@ -68,17 +78,22 @@ impl<S: Store, B: Bus> Router<S, B> {
     where
         F: Future<Output = Result<R::Answer, CallError>>,
     {
-        self.at_owner_or(Failure::StoreUnavailable, user, request, deadline, serve).await
+        let terms = self.terms(deadline, Failure::StoreUnavailable);
+        self.at_owner_on(terms, user, request, serve).await
     }
 
-    /// As [`Self::at_owner`]. Returns `unknown` if it cannot be known whether another owner has
-    /// served the request.
-    pub(super) async fn at_owner_or<R: OwnerRequest, F>(
+    /// The usual terms of a request: it waits for an owner as long as a call does.
+    pub(super) fn terms(&self, deadline: Instant, unknown: Failure) -> Terms {
+        let owner_until = deadline.min(Instant::now() + self.env.options.owner_wait);
+        Terms { owner_until, deadline, unknown }
+    }
+
+    /// As [`Self::at_owner`], on these terms.
+    pub(super) async fn at_owner_on<R: OwnerRequest, F>(
         &self,
-        unknown: Failure,
+        Terms { owner_until, deadline, unknown }: Terms,
         user: &UserId,
         request: &R,
-        deadline: Instant,
         serve: impl FnOnce(Arc<Ownership>) -> F,
     ) -> Result<R::Answer, CallError>
     where
@@ -86,12 +101,11 @@ impl<S: Store, B: Bus> Router<S, B> {
     {
         let token = Token::of(user);
         let partition = self.env.subjects.partition(&token);
-        let until = deadline.min(Instant::now() + self.env.options.owner_wait);
-        let recipient = Recipient { user: &token, partition, until };
+        let mut recipient = Recipient { user: &token, partition, until: owner_until };
         // The answer if no owner serves it any more. A former one may have.
         let mut unserved = None;
         loop {
-            match self.wait_for_owner(partition, What::Delivery, until).await {
+            match self.wait_for_owner(partition, What::Delivery, recipient.until).await {
                 Route::Here(work) => {
                     let served = serve(work.ownership.clone()).await;
                     // Held until here: a hand-over waits for the request.
@@ -104,10 +118,14 @@ impl<S: Store, B: Bus> Router<S, B> {
             match self.request_owner(&recipient, request, deadline).await {
                 Outcome::Answered(answer) => return answer,
                 Outcome::NotDone => {}
-                Outcome::NotDoneHere => unserved = Some(unknown),
+                Outcome::NotDoneHere => {
+                    unserved = Some(unknown);
+                    // To give up early would leave the caller without a certain answer.
+                    recipient.until = deadline;
+                }
                 Outcome::Unknown => return Err(unknown.into()),
             }
-            let waited = self.wait_to_send_again(until).await;
+            let waited = self.wait_to_send_again(recipient.until).await;
             waited.map_err(|failure| unserved.unwrap_or(failure))?;
         }
     }

@@ -96,6 +96,9 @@ pub(super) const ADMISSION_STEP: usize = 8;
 pub(super) const INQUIRE_EVERY: Duration = Duration::from_millis(250);
 /// The wait before a request that reached no owner is sent again.
 pub(super) const OWNER_REQUEST_RETRY_DELAY: Duration = Duration::from_millis(20);
+/// The wait before a stored change is shown to the other user again, after that user's owner could
+/// not read or write.
+pub(super) const SHOW_RETRY_DELAY: Duration = Duration::from_millis(250);
 /// The most requests that are remembered.
 pub(super) const REQUESTS_KEPT_MAX: usize = 1 << 16;
 /// How long they are remembered: far longer than a sender's owner inquires.

@@ -57,9 +57,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
         let changed: Vec<OrderKey> = changed.map(|(found, _)| found.key()).collect();
         if !changed.is_empty() {
             let part = AmendPart::Publish(PublishPart::new(&changed, &notice, state_seq));
-            // Success means that both users see it. The owner of the sender may not know yet.
-            let published = call.at_peer::<C>(other, &part).await;
-            published.map_err(|_| Failure::OutcomeUnknown)?;
+            call.show_at_peer::<C>(other, &part).await?;
         }
         let results = messages.into_iter().map(|(found, amendment)| {
             let before: Message = found.stored.message;
@@ -86,12 +84,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
         C: WithPeer<Part = AmendPart, Answer = AmendAnswer>,
     {
         let (user, deadline) = (call.cell, call.deadline);
-        let announced = call.at_peer::<C>(other, &AmendPart::Announce(seqs.to_vec())).await;
-        announced.map_err(|error| match error {
-            // Whatever became of it, no message has changed.
-            CallError::Failed(Failure::OutcomeUnknown) => Failure::StoreUnavailable.into(),
-            error @ (CallError::Rejected(_) | CallError::Failed(_)) => error,
-        })?;
+        call.prepare_at_peer::<C>(other, &AmendPart::Announce(seqs.to_vec())).await?;
         let keys: Vec<OrderKey> = found.iter().map(Found::key).collect();
         let entry_lock = self.users.entry_lock(user, deadline).await?;
         let _pair_lock = user.pair_lock(other, deadline).await?;

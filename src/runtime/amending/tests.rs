@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::runtime::commands::Call;
 use crate::runtime::commands::add_message_reaction::AddMessageReaction;
-use crate::runtime::fake::calls::{TestNode, call, call_with_writes, forget, history, node};
+use crate::runtime::fake::calls::{
+    TestNode, call, call_with_writes, called, forget, history, node,
+};
 use crate::storage::reads::Found;
-use crate::store::StreamId;
+use crate::store::{AppendError, StreamId};
 use peerd_core::amend::Operation;
 use peerd_core::id::{OrderKey, Partition, UserId};
 use peerd_protocol::encoding::Encoding;
@@ -132,6 +134,30 @@ async fn a_reaction_that_is_cut_off_happens_for_both_users_or_for_none() {
         assert!(!happened[0] && happened[WRITES - 1], "{happened:?}");
         assert!(happened.is_sorted(), "{happened:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_reaction_is_shown_to_the_sender_as_soon_as_the_store_takes_the_event() {
+    let node = node().await;
+    let sent = send(&node, "hello").await;
+    let body = |kind: &str| {
+        let message = json!({ "messageID": sent["messageID"] });
+        json!({ "reactionType": kind, "conversationID": "alice", "message": message })
+    };
+    // The page is named from here on.
+    call(&node, "bob", "add_message_reaction", &body("a")).await;
+    let store = node.store();
+    let refuse = AppendError::Unavailable("no leader".to_owned());
+    store.appends.lock().expect("no panic").push(("bob", refuse));
+    let reaction = body("b");
+    let ((reply, events), ()) =
+        futures::join!(called(&node, "bob", "add_message_reaction", &reaction), async {
+            sleep(Duration::from_secs(1)).await;
+            store.appends.lock().expect("no panic").clear();
+        });
+    assert!(reply["reaction"].is_object(), "{reply}");
+    let to_alice = events.iter().filter(|event| *event == "alice.message_reactions_changed");
+    assert_eq!(to_alice.count(), 1);
 }
 
 /// The writes of a change of three messages on two pages: one entry of each user and two pages, and

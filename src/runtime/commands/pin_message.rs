@@ -143,18 +143,11 @@ async fn change_as_keeper<S: Store, B: Bus>(
     change: PinChange,
 ) -> Result<(), CallError> {
     let up_to = if change.is_pinned { change.message.key.0 } else { 0 };
-    let announced = call.at_peer::<PinMessage>(other, &PinPart::Announce(up_to)).await;
-    announced.map_err(|error| match error {
-        // Whatever became of it, no pin has changed.
-        CallError::Failed(Failure::OutcomeUnknown) => Failure::StoreUnavailable.into(),
-        error @ (CallError::Rejected(_) | CallError::Failed(_)) => error,
-    })?;
+    call.prepare_at_peer::<PinMessage>(other, &PinPart::Announce(up_to)).await?;
     let stored = store(call.parts, call.cell, other, change, call.deadline).await?;
     let (changes, state_seq) = stored;
     let part = PinPart::Publish(PinsChanged::new(&changes, state_seq));
-    // Success means that both users see it. The owner of the other may not know yet.
-    let published = call.at_peer::<PinMessage>(other, &part).await;
-    published.map_err(|_| Failure::OutcomeUnknown)?;
+    call.show_at_peer::<PinMessage>(other, &part).await?;
     Ok(())
 }
 

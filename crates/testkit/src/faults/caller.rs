@@ -22,6 +22,9 @@ use crate::token;
 /// means that no instance works on the call any more.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(2);
 const ANSWER_DEADLINE: Duration = Duration::from_secs(4);
+/// The same where the daemon's deadlines are the usual ones: two seconds until the user has an owner,
+/// and five for the call.
+const STRICT_DEADLINE: Duration = Duration::from_secs(8);
 /// How long a client waits for the answer to a send when recovery is measured: a send may be
 /// repeated during its first attempt, since the repeat is recognized.
 const IMPATIENT_DEADLINE: Duration = Duration::from_millis(500);
@@ -332,8 +335,11 @@ impl Caller {
     }
 
     fn deadline(&self, method: &str) -> Duration {
-        let is_early = self.manner == Manner::Impatient && method == SEND;
-        if is_early { IMPATIENT_DEADLINE } else { ANSWER_DEADLINE }
+        match self.manner {
+            Manner::Impatient if method == SEND => IMPATIENT_DEADLINE,
+            Manner::Impatient | Manner::Patient => ANSWER_DEADLINE,
+            Manner::Strict => STRICT_DEADLINE,
+        }
     }
 
     /// Waits for the connection, so that no request is buffered and sent long after it was given
