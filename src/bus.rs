@@ -1,6 +1,5 @@
 //! The bus: core NATS, and an in-memory fake of it for tests.
 
-pub(crate) mod connection;
 pub mod discovery;
 pub mod memory;
 pub mod nats;

@@ -16,6 +16,7 @@ use std::future::Future;
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -30,6 +31,9 @@ const EXIT_CONFIGURATION: u8 = 64;
 const EXIT_UNAVAILABLE: u8 = 69;
 /// The call was refused, or something else failed.
 const EXIT_FAILURE: u8 = 1;
+
+/// How long a command waits for an answer of the store.
+const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One-to-one messaging for NATS: login, limits, Do Not Disturb, history and unread counts, with
 /// JetStream as the only database.

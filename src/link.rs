@@ -1,8 +1,10 @@
 //! The state of the connection to NATS: whether it is up, how many times it was made, and what the
 //! server forbade on it.
 
+mod data;
 mod violation;
 
+pub(crate) use data::DataConnection;
 pub use violation::{Operation, Violation};
 
 use std::future::Future;

@@ -79,7 +79,6 @@ mod ageing;
 mod agreement;
 #[cfg(test)]
 mod amended;
-mod amending;
 mod audit;
 mod call;
 mod commit;
@@ -107,7 +106,6 @@ mod redelivery;
 mod replay;
 mod replies;
 mod requests;
-mod retry;
 mod rights;
 mod router;
 mod send;

@@ -22,8 +22,9 @@ mod fields;
 mod golden;
 #[cfg(test)]
 mod tests;
+pub mod tuning;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::wire::packed::{RecordError, from_slice};
 use peerd_core::amendment::{AmendedPages, AmendmentPage};
@@ -243,30 +244,4 @@ fn read<'de, T: Deserialize<'de>>(
 ) -> Result<T, RecordError> {
     let problem = || RecordError::new(kind, format!("it is not a version {version} entry"));
     from_slice(bytes).map_err(|_| problem())
-}
-
-/// Bytes as `bin` instead of serde's default, a list of numbers.
-#[derive(Default)]
-struct AsBytes<'b>(&'b [u8]);
-
-impl Serialize for AsBytes<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0)
-    }
-}
-
-impl<'de: 'b, 'b> Deserialize<'de> for AsBytes<'b> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        borrowed_bytes::deserialize(deserializer).map(Self)
-    }
-}
-
-mod borrowed_bytes {
-    use serde::Deserialize as _;
-
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<&'de [u8], D::Error> {
-        <&'de [u8]>::deserialize(deserializer)
-    }
 }

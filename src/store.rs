@@ -107,15 +107,6 @@ impl Appended {
             })),
         }
     }
-
-    /// A future with the outcome.
-    #[must_use]
-    pub fn into_appending(self) -> Appending {
-        match self {
-            Self::Now(outcome) => Box::pin(std::future::ready(outcome)),
-            Self::Later(appending) => appending,
-        }
-    }
 }
 
 /// Why an append did not succeed.

@@ -9,10 +9,10 @@ use bytestring::ByteString;
 use peerd_dataplane::{HandledSubscription, Headers, Malformed, Message};
 use tokio::time::timeout;
 
-use super::connection::Connection;
 use super::sender::Sender;
 use super::tuning::{CONTENT_TYPE_BYTES_MAX, UNSUBSCRIBE_TIMEOUT};
 use super::{Incoming, Take};
+use crate::link::DataConnection;
 use peerd_protocol::discovery::QUEUE_GROUP;
 use peerd_protocol::encoding::{CONTENT_TYPE, PEER_HOPS, hops};
 use peerd_protocol::subject::is_sentinel;
@@ -25,7 +25,7 @@ pub(super) struct Subscription(HandledSubscription);
 impl Subscription {
     /// Subscribes. The message that `take` returns is sent at once.
     pub(super) fn new(
-        connection: &Connection,
+        connection: &DataConnection,
         subject: &str,
         sender: Arc<Sender>,
         take: Take,

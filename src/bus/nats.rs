@@ -8,11 +8,11 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::connection::Connection;
 use super::intake::Subscription;
 use super::sender::Sender;
 use super::tuning::SUBSCRIBE_TIMEOUT;
 use super::{Answer, AskError, Bus, Full, IsAnswer, Kind, Outgoing, Take};
+use crate::link::DataConnection;
 use crate::wire::probe;
 use peerd_core::id::Partition;
 use peerd_protocol::subject::Subjects;
@@ -23,7 +23,7 @@ use peerd_protocol::subject::Subjects;
 /// do so only on the connection that received the request.
 #[derive(Debug)]
 pub struct Nats {
-    connection: Connection,
+    connection: DataConnection,
     subjects: Subjects,
     sender: Arc<Sender>,
     /// The subscriptions: calls by users, and messages routed to partitions.
@@ -36,7 +36,7 @@ impl Nats {
     /// sent. The writer task ends when the bus was dropped and everything was given to the
     /// connection.
     pub(crate) fn new(
-        connection: Connection,
+        connection: DataConnection,
         subjects: Subjects,
         capacity: usize,
     ) -> (Self, JoinHandle<()>) {
@@ -118,7 +118,7 @@ impl Bus for Nats {
         is_answer: IsAnswer,
         deadline: Instant,
     ) -> Result<Answer, AskError> {
-        let Connection { client, link } = &self.connection;
+        let DataConnection { client, link } = &self.connection;
         let headers = self.sender.headers(&request);
         let Outgoing { subject, kind: Kind::Routed { reply_to: Some(reply), .. }, body, .. } =
             &request

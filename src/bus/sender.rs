@@ -10,8 +10,8 @@ use peerd_dataplane::headers::{add, block, end};
 use peerd_dataplane::{Publish, PublishError};
 use tokio::sync::{Notify, oneshot};
 
-use super::connection::Connection;
 use super::{Full, Kind, Outgoing};
+use crate::link::DataConnection;
 use crate::wire::owner_request;
 use peerd_core::rejection::Rejection;
 use peerd_protocol::encoding::{
@@ -24,7 +24,7 @@ use peerd_protocol::failure::{CallError, Failure, FailureBody};
 /// Gives outgoing messages to a connection, in the order in which they are emitted.
 #[derive(Debug)]
 pub(super) struct Sender {
-    connection: Connection,
+    connection: DataConnection,
     /// The messages that wait. While there is one, every later message waits behind it.
     queue: Mutex<VecDeque<Item>>,
     capacity: usize,
@@ -55,7 +55,7 @@ struct NoRoom;
 
 impl Sender {
     /// A sender over a connection, with a queue of `capacity` messages.
-    pub(super) fn new(connection: Connection, capacity: usize) -> Self {
+    pub(super) fn new(connection: DataConnection, capacity: usize) -> Self {
         let of = |encoding| whole(encoding, |_| {});
         Self {
             connection,
@@ -375,7 +375,7 @@ mod tests {
         let url = server.url();
         let options = || Options { servers: vec![url.clone()], ..Options::default() };
         let client = Client::connect(options()).await.expect("connected");
-        let sender = Arc::new(Sender::new(Connection { client, link: Link::new() }, 10));
+        let sender = Arc::new(Sender::new(DataConnection { client, link: Link::new() }, 10));
         let writer = tokio::spawn(sender.clone().run());
         server.kill9();
         while sender.connection.client.is_connected() {

@@ -11,7 +11,8 @@ use tokio::time::{Instant, timeout};
 
 use super::connection::with_client;
 use super::{
-    EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, counted, print, print_json,
+    EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, STORE_TIMEOUT, complain, counted, print,
+    print_json,
 };
 use crate::runtime::daemon::Settings;
 use crate::storage::account;
@@ -35,8 +36,6 @@ Exit codes: 0 no differences; 1 differences or unreadable messages, one line eac
 configuration or an invalid userID; 69 NATS cannot be used, no peerd ever ran with this subject \
 prefix, or some user could not be audited.";
 
-/// How long the store may take to answer.
-const STORE_ANSWERS: Duration = Duration::from_secs(5);
 /// How long an owner may take to recount one user. The shipped permissions do not let peerd reply
 /// later.
 const OWNER_ANSWERS: Duration = Duration::from_secs(60);
@@ -148,7 +147,7 @@ async fn partitions(
     names: &StreamNames,
     settings: &Settings,
 ) -> Result<u16, String> {
-    match survey::stream(client, &names.owners(), Instant::now() + STORE_ANSWERS).await {
+    match survey::stream(client, &names.owners(), Instant::now() + STORE_TIMEOUT).await {
         Ok(bucket) => Ok(bucket.partitions.unwrap_or(settings.partitions)),
         Err(Unseen::Missing) => {
             let prefix = &settings.subject_prefix;
@@ -168,7 +167,7 @@ async fn is_unknown(
     subjects: &Subjects,
     user: &UserId,
 ) -> bool {
-    let deadline = Instant::now() + STORE_ANSWERS;
+    let deadline = Instant::now() + STORE_TIMEOUT;
     let known = survey::is_known(client, names, subjects, user, deadline).await;
     known.is_ok_and(|is_known| !is_known)
 }
@@ -182,7 +181,7 @@ struct Owners {
 
 impl Owners {
     async fn read(client: &Client, names: &StreamNames) -> Self {
-        let entries = owners::entries(client, names, Instant::now() + STORE_ANSWERS).await;
+        let entries = owners::entries(client, names, Instant::now() + STORE_TIMEOUT).await;
         let Ok(entries) = entries else { return Self { owned: None } };
         let is_member = |id: &MemberId| {
             entries.iter().any(|(key, _)| matches!(key, Key::Member(member) if member == id))
@@ -216,7 +215,7 @@ async fn audit_all(
         let partition = Partition(number);
         let mut next = Some(1);
         while let Some(from) = next {
-            let deadline = Instant::now() + STORE_ANSWERS;
+            let deadline = Instant::now() + STORE_TIMEOUT;
             let all = account::all(subjects, partition);
             let page = survey::accounts(client, names, all, (partition, from), ACCOUNTS, deadline);
             let page = page.await.map_err(|error| {

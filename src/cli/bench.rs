@@ -15,7 +15,9 @@ use tokio::time::Instant;
 
 use super::connection::{Connected, NoUse};
 use super::table::{Align, columns};
-use super::{EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, print, print_json};
+use super::{
+    EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, STORE_TIMEOUT, complain, print, print_json,
+};
 use crate::bus::discovery;
 use crate::cluster::process::this;
 use crate::runtime::connect::NatsOptions;
@@ -45,9 +47,6 @@ the configuration of the measured peerd. Ctrl-C ends a run early; the figures so
 
 Exit codes: 0 done; 1 something failed, or the run was interrupted: the figures so far are \
 printed; 64 a wrong configuration or option; 69 NATS could not be used.";
-
-/// How long the store may take to list the members.
-const STORE_ANSWERS: Duration = Duration::from_secs(5);
 
 /// How long the instances may take to report their build profiles.
 const INSTANCES_ANSWER: Duration = Duration::from_secs(1);
@@ -142,7 +141,7 @@ async fn prepare(
 
 async fn deployment(client: &Client, settings: &Settings) -> Result<Deployment, Failure> {
     let names = StreamNames::new(&settings.subject_prefix);
-    let soon = Instant::now() + STORE_ANSWERS;
+    let soon = Instant::now() + STORE_TIMEOUT;
     let unavailable = |text: String| Failure::new(EXIT_UNAVAILABLE, text);
     let bucket = survey::stream(client, &names.owners(), soon).await;
     let bucket = bucket.map_err(|unseen| {

@@ -37,7 +37,7 @@ offline or behind, an account near its limits, or a problem of the store that an
 a wrong configuration; 69 NATS cannot be used, or no peerd ever ran with this subject prefix.";
 
 /// How long the store may take to answer. A stream whose leader has just died does not answer.
-const STORE_ANSWERS: Duration = Duration::from_secs(2);
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the instances may take to answer.
 const MEMBERS_ANSWER: Duration = Duration::from_secs(1);
 /// Streams whose state is requested concurrently.
@@ -79,7 +79,7 @@ async fn look(client: &Client, settings: &Settings) -> Result<Seen, String> {
     let names = StreamNames::new(&settings.subject_prefix);
     // The entries come from any replica, the state of the bucket from its leader. If the bucket is
     // gone, any other stream shows that there is a deployment.
-    let (bucket_stream, soon) = (names.owners(), Instant::now() + STORE_ANSWERS);
+    let (bucket_stream, soon) = (names.owners(), Instant::now() + STORE_TIMEOUT);
     let (log, push) = (names.of(StreamId::Log(Partition(0))), names.push());
     let (bucket, log, push, account, entries) = tokio::join!(
         survey::stream(client, &bucket_stream, soon),
@@ -100,7 +100,7 @@ async fn look(client: &Client, settings: &Settings) -> Result<Seen, String> {
     let stats = stats(client, &settings.subject_prefix, &known).await?;
     if stats.iter().any(|answer| !known.contains(&answer.id)) && !is_gone(&bucket) {
         // It may have been created a moment ago.
-        entries = owners::entries(client, &names, Instant::now() + STORE_ANSWERS).await;
+        entries = owners::entries(client, &names, Instant::now() + STORE_TIMEOUT).await;
     }
     let mut problems = Vec::new();
     let entries = match entries {
@@ -121,7 +121,7 @@ async fn look(client: &Client, settings: &Settings) -> Result<Seen, String> {
     let reported =
         [&bucket, &log, &push].into_iter().find_map(|state| state.as_ref().ok()?.partitions);
     let partitions = reported.unwrap_or(settings.partitions);
-    let streams = streams(client, &names, partitions, Instant::now() + STORE_ANSWERS).await;
+    let streams = streams(client, &names, partitions, Instant::now() + STORE_TIMEOUT).await;
     // The entries have times of the server's clock, whose newest value is in the last answer.
     let answered_ms =
         streams.iter().filter_map(|(_, state)| state.as_ref().ok()?.answered_ms).max();

@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use self::decode::Decoder;
 use super::connection::with_client;
 use super::{
-    EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, complain, counted, print, print_json,
+    EXIT_CONFIGURATION, EXIT_FAILURE, EXIT_UNAVAILABLE, STORE_TIMEOUT, complain, counted, print,
+    print_json,
 };
 use crate::runtime::daemon::Settings;
 use crate::store::jetstream::StreamNames;
@@ -37,8 +38,6 @@ The NATS user needs the permissions of the operator in deploy/nats/users.conf.
 Exit codes: 0 no faults; 1 faults, one line each; 64 notes that cannot be read or a wrong \
 configuration; 69 NATS cannot be used, or a stream cannot be read.";
 
-/// How long the store may take to answer.
-const STORE_ANSWERS: Duration = Duration::from_secs(5);
 /// How long reading one stream may take.
 const STREAM_READ: Duration = Duration::from_secs(600);
 /// The most faults that are printed as text.
@@ -81,7 +80,7 @@ async fn compare(client: Client, settings: &Settings, asked: Asked, notes: Notes
 /// Reads everything that is stored.
 async fn read(client: &Client, settings: &Settings) -> Result<Stored, String> {
     let names = StreamNames::new(&settings.subject_prefix);
-    let soon = Instant::now() + STORE_ANSWERS;
+    let soon = Instant::now() + STORE_TIMEOUT;
     let partitions = match survey::stream(client, &names.owners(), soon).await {
         Ok(bucket) => bucket.partitions.unwrap_or(settings.partitions),
         Err(Unseen::Missing) => {

@@ -11,7 +11,7 @@ use proptest::sample::Index;
 use serde_json::{Value, json};
 
 use self::pair::{NAMES, Reached, World};
-use crate::storage::amendments::PAGE_BYTES_MAX;
+use crate::storage::tuning::AMENDMENTS_BYTES_MAX;
 use peerd_core::message::ReceiptStatus;
 
 /// A step of a history.
@@ -338,7 +338,7 @@ fn a_page_of_amendments_that_is_full_is_refused() {
         for _ in 0..20 {
             world.send(0, true).await;
         }
-        let large = "x".repeat(PAGE_BYTES_MAX / 8);
+        let large = "x".repeat(AMENDMENTS_BYTES_MAX / 8);
         for index in 0..7 {
             world.try_replace(index, &large).await.expect("there is room");
         }

@@ -41,23 +41,25 @@ use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
 use super::agreement::{Agreement, Disagreement};
 use super::connect::{ConnectError, NatsOptions, bus, connect};
-use super::env::{MESSAGES_PER_CALL, Options, ROOM_BEYOND_CALLS};
+use super::env::Options;
 use super::keeper::Keeper;
 use super::node::Node;
 use super::patience::Patience;
 use super::payload::{self, TooSmall};
 use super::permissions::Permissions;
 use super::rights;
-use super::tuning::{START_TIMEOUT, STOP_DISCONNECTED_TIMEOUT, STOP_UNSERVED_TIMEOUT};
+use super::tuning::{
+    MESSAGES_PER_CALL, ROOM_BEYOND_CALLS, START_TIMEOUT, STOP_DISCONNECTED_TIMEOUT,
+    STOP_UNSERVED_TIMEOUT,
+};
 use crate::bus::Bus;
-use crate::bus::connection::Connection as BusConnection;
 use crate::bus::discovery::Discovery;
 use crate::bus::nats::Nats;
 use crate::clock::Clock;
 use crate::cluster::membership::{self, MembershipManager};
 use crate::cluster::process;
 use crate::cluster::table::Table;
-use crate::link::{Cause, Connection, Link, Violation};
+use crate::link::{Cause, Connection, DataConnection, Link, Violation};
 use crate::store::Store;
 use crate::store::jetstream::{JetStream, StreamNames};
 use crate::store::provision::{ProvisionError, StreamOptions, provision};
@@ -149,7 +151,7 @@ pub async fn serve(
 /// acknowledgements, events and replies travel, and the one for everything that is not per message.
 struct Connections {
     store: Connection,
-    bus: BusConnection,
+    bus: DataConnection,
     permissions: Permissions,
     /// Monitors the servers' `max_payload` while it is held.
     _payload: AbortOnDrop<()>,

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::pending::Pending;
+use super::tuning::{MESSAGES_PER_CALL, ROOM_BEYOND_CALLS};
 use crate::bus::discovery::Counters;
 use crate::bus::{Bus, Outgoing};
 use crate::clock::{Clock, Now};
@@ -21,11 +22,6 @@ use peerd_core::limits::Limits;
 use peerd_protocol::encoding::Encoding;
 use peerd_protocol::size::Room;
 use peerd_protocol::subject::Subjects;
-
-/// The most messages that one call sends while state is locked: events to both sides and the reply.
-pub const MESSAGES_PER_CALL: usize = 8;
-/// Room in the outgoing queue beyond what the calls in progress may need: for refusals and replays.
-pub const ROOM_BEYOND_CALLS: usize = 4096;
 
 /// The settings of an instance.
 #[derive(Clone, Debug)]

@@ -13,13 +13,15 @@ use tokio::time::Instant;
 use self::relay::is_relayed;
 use super::call::{Calls, Taken};
 use super::commands::{Called, Method};
-use super::env::{Env, MESSAGES_PER_CALL, ROOM_BEYOND_CALLS};
+use super::env::Env;
 use super::permits::Permits;
 use super::replies::Replies;
 use super::requests::Requests;
-use super::retry::OVERLOADED_RETRY_MS;
 use super::router::{Route, Router};
-use super::tuning::{HOPS_MAX, METHOD_BYTES_MAX, REPLY_SUBJECT_BYTES_MAX};
+use super::tuning::{
+    HOPS_MAX, MESSAGES_PER_CALL, METHOD_BYTES_MAX, OVERLOADED_RETRY_MS, REPLY_SUBJECT_BYTES_MAX,
+    ROOM_BEYOND_CALLS,
+};
 use super::users::What;
 use crate::bus::{Bus, Incoming, Outgoing, Take};
 use crate::failpoint::{self, Fault};

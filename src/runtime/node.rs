@@ -9,13 +9,14 @@ use tokio::runtime::Handle;
 
 use super::audit::Auditor;
 use super::call::Calls;
-pub use super::env::{MESSAGES_PER_CALL, Options, ROOM_BEYOND_CALLS};
+pub use super::env::Options;
 use super::hosting::Hosting;
 use super::intake::Intake;
 use super::parts::Parts;
 use super::permits::Permits;
 use super::requests::Requests;
 use super::tuning::TROUBLES_REPORTED_MAX;
+pub use super::tuning::{MESSAGES_PER_CALL, ROOM_BEYOND_CALLS};
 use crate::bus::discovery::Counters;
 use crate::bus::{Bus, Incoming, Outgoing, Take};
 use crate::clock::Clock;

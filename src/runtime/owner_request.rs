@@ -12,9 +12,8 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::received::Inquired;
-use super::retry::NO_OWNER;
 use super::router::{Route, Router};
-use super::tuning::{INQUIRE_EVERY, OWNER_REQUEST_RETRY_DELAY};
+use super::tuning::{INQUIRE_EVERY, NO_OWNER, OWNER_REQUEST_RETRY_DELAY};
 use super::users::{LoadError, Ownership, What};
 use crate::bus::{AskError, Bus, IsAnswer, Kind, Outgoing};
 use crate::store::Store;

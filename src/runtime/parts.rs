@@ -10,7 +10,6 @@
 //! | [`History`], [`Conversations`] | reading conversations; previews |
 //! | [`Ageing`] | counts that follow aged-out messages |
 //! | [`Sessions`], [`Entries`] | the account as it is stored; changes of a user's entries |
-//! | [`Amending`] | changes of stored messages |
 //! | [`Replays`], [`Redelivery`] | missed messages; events that a dead owner left unpublished |
 //! | [`Router`], [`Replies`] | the owners of partitions, and requests to them; replies and refusals |
 //! | [`Presences`] | the status of users, and its changes for those who follow them |
@@ -22,7 +21,6 @@
 use std::sync::Arc;
 
 use super::ageing::Ageing;
-use super::amending::Amending;
 use super::commit::Entries;
 use super::conversations::Conversations;
 use super::crossing::InFlight;
@@ -56,7 +54,6 @@ pub(super) struct Parts<S, B> {
     pub(super) ageing: Arc<Ageing<S, B>>,
     pub(super) sessions: Arc<Sessions<S, B>>,
     pub(super) entries: Arc<Entries<S, B>>,
-    pub(super) amending: Arc<Amending<S, B>>,
     pub(super) replays: Arc<Replays<S, B>>,
     pub(super) redelivery: Arc<Redelivery<S, B>>,
     pub(super) router: Arc<Router<S, B>>,
@@ -97,12 +94,6 @@ impl<S: Store, B: Bus> Parts<S, B> {
             publisher: publisher.clone(),
             conversations: conversations.clone(),
             sessions: sessions.clone(),
-        });
-        let amending = Arc::new(Amending {
-            env: env.clone(),
-            users: users.clone(),
-            history: history.clone(),
-            entries: entries.clone(),
         });
         let replays = Arc::new(Replays::new(env.clone(), publisher.clone(), history.clone()));
         let redelivery = Arc::new(Redelivery::new(
@@ -145,7 +136,6 @@ impl<S: Store, B: Bus> Parts<S, B> {
             ageing,
             sessions,
             entries,
-            amending,
             replays,
             redelivery,
             router,

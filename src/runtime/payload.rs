@@ -3,8 +3,7 @@
 
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
-use crate::bus::connection::Connection as BusConnection;
-use crate::link::Connection;
+use crate::link::{Connection, DataConnection};
 use peerd_core::limits::{
     AVATAR_URL_MAX_BYTES, DEVICE_MAX_BYTES, EXTENDED_DATA_MAX_BYTES, Limits, PUSH_TEXT_MAX_BYTES,
     USER_EXTENDED_DATA_MAX_BYTES, USER_NAME_MAX_BYTES,
@@ -78,7 +77,7 @@ pub fn check(limits: &Limits, max_payload: usize) -> Result<Vec<String>, TooSmal
 /// `max_payload`, since outgoing messages must fit the smallest. Stops when the handle is dropped.
 pub(super) fn follow(
     limits: &Limits,
-    bus: &BusConnection,
+    bus: &DataConnection,
     store: &Connection,
 ) -> Result<AbortOnDrop<()>, TooSmall> {
     let smallest = smallest_of(bus, store);
@@ -89,7 +88,7 @@ pub(super) fn follow(
     Ok(AbortOnDrop::new(tokio::spawn(watch(limits, bus, store, smallest))))
 }
 
-async fn watch(limits: Limits, bus: BusConnection, store: Connection, mut smallest: usize) {
+async fn watch(limits: Limits, bus: DataConnection, store: Connection, mut smallest: usize) {
     let (mut bus_was, mut store_was) = (bus.link.generation(), store.link.generation());
     loop {
         tokio::select! {
@@ -117,7 +116,7 @@ fn complain(limits: &Limits, max_payload: usize) {
     }
 }
 
-fn smallest_of(bus: &BusConnection, store: &Connection) -> usize {
+fn smallest_of(bus: &DataConnection, store: &Connection) -> usize {
     let smallest = bus.max_payload().min(store.max_payload());
     bus.link.note_max_payload(smallest)
 }

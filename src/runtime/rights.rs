@@ -7,8 +7,7 @@ use tokio::time::timeout;
 
 use super::permissions::{Permissions, USER_INFO};
 use super::tuning::RIGHTS_TIMEOUT;
-use crate::bus::connection::Connection;
-use crate::link::{Operation, Violation};
+use crate::link::{DataConnection, Operation, Violation};
 
 #[derive(Debug, Deserialize)]
 struct Answer {
@@ -34,7 +33,10 @@ struct Subjects {
 
 /// The violations to expect: subjects that peerd must publish to and may not. Empty if the
 /// server does not answer.
-pub(super) async fn missing(connection: &Connection, permissions: &Permissions) -> Vec<Violation> {
+pub(super) async fn missing(
+    connection: &DataConnection,
+    permissions: &Permissions,
+) -> Vec<Violation> {
     let reply = connection.client.new_reply_subject();
     let request = Publish {
         subject: USER_INFO.as_bytes(),

@@ -26,7 +26,7 @@ use tokio::time::{Instant, timeout_at};
 use super::env::Env;
 use super::received::Received;
 use super::replies::body_too_large;
-use super::retry::NO_OWNER;
+use super::tuning::NO_OWNER;
 use super::users::{Users, What, Work};
 use crate::bus::{Bus, Incoming, Kind, Outgoing, Permit};
 use crate::clock::Now;

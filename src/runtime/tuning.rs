@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use peerd_core::limits::PAGE_MESSAGES;
+use peerd_protocol::failure::Failure;
 
 // Start and stop.
 
@@ -61,6 +62,16 @@ pub(super) const TROUBLES_REPORTED_MAX: usize = 32;
 
 // Admission.
 
+/// When a caller may retry who was refused because of too many calls in progress.
+pub(super) const OVERLOADED_RETRY_MS: u64 = 100;
+/// When a caller may retry whose partition has no owner.
+const NO_OWNER_RETRY_MS: u64 = 1000;
+/// The failure of a call whose partition had no owner in time.
+pub(super) const NO_OWNER: Failure = Failure::NoOwner { retry_after_ms: NO_OWNER_RETRY_MS };
+/// The most messages that one call sends while state is locked: events to both sides and the reply.
+pub const MESSAGES_PER_CALL: usize = 8;
+/// Room in the outgoing queue beyond what the calls in progress may need: for refusals and replays.
+pub const ROOM_BEYOND_CALLS: usize = 4096;
 /// How often a call is forwarded at most: while a partition changes hands, the former and the next
 /// owner may both forward for a moment.
 pub(super) const HOPS_MAX: u8 = 32;

@@ -19,7 +19,7 @@ pub(super) use self::load::{LoadError, Stored};
 pub(super) use self::ownership::cell::{LockedUser, PairLock, QueuedPairLock, UserCell};
 pub(super) use self::ownership::{Ownership, What, Work};
 use super::env::Env;
-use super::retry::NO_OWNER;
+use super::tuning::NO_OWNER;
 use crate::bus::Bus;
 use crate::store::{Append, AppendError, Store};
 use peerd_core::id::{Partition, UserId};

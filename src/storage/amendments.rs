@@ -5,9 +5,11 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes as ByteSlice;
 
+use super::Kind;
 use super::fields::{FieldsIn, FieldsOut};
-use super::{AsBytes, Kind};
+use super::tuning::AMENDMENTS_BYTES_MAX;
 use crate::wire::packed::{ContentV1, EncodeError, Flags, RecordError, check_numbers, local_id};
 use peerd_core::amendment::{
     AmendedPages, Amendment, AmendmentPage, Change, RANGES_MAX, Receipt, Removed, Replacement,
@@ -24,10 +26,6 @@ use peerd_protocol::content::NUMBER_MAX;
 use peerd_protocol::subject::{Subjects, Token};
 
 const KIND: &str = Kind::Amendments.name();
-
-/// The most bytes of a page: room for 32 messages of 16 KiB each, which fits one NATS message at
-/// the server's default `max_payload`.
-pub const PAGE_BYTES_MAX: usize = 512 * 1024;
 
 /// The subject of the amendments of a page of messages from `sender` to `receiver`.
 #[must_use]
@@ -50,7 +48,7 @@ pub(super) fn page_of(number: &str) -> Option<u64> {
 #[derive(Debug, thiserror::Error)]
 pub enum AmendError {
     /// The page has no room for the addition: nothing is written.
-    #[error("the page of amendments would have {bytes} bytes, {PAGE_BYTES_MAX} are allowed")]
+    #[error("the page of amendments would have {bytes} bytes, {AMENDMENTS_BYTES_MAX} are allowed")]
     Full {
         /// The bytes that it would have.
         bytes: usize,
@@ -112,11 +110,11 @@ pub fn encode(page: &AmendmentPage) -> Result<Bytes, AmendError> {
     let amendments = page.iter().map(|(seq, amendment)| encode_one(seq, amendment));
     let amendments = amendments.collect::<Result<Vec<_>, _>>()?;
     let mut fields = FieldsOut::default();
-    let list: Vec<AsBytes<'_>> = amendments.iter().map(|bytes| AsBytes(bytes)).collect();
+    let list: Vec<&ByteSlice> = amendments.iter().map(|bytes| ByteSlice::new(bytes)).collect();
     fields.put_always(AMENDMENTS, &list)?;
     let entry = fields.entry(1, &page.later)?;
     let bytes = entry.len();
-    if bytes > PAGE_BYTES_MAX { Err(AmendError::Full { bytes }) } else { Ok(entry) }
+    if bytes > AMENDMENTS_BYTES_MAX { Err(AmendError::Full { bytes }) } else { Ok(entry) }
 }
 
 /// Encodes the amendment of one message.
@@ -172,8 +170,8 @@ pub fn encode_one(seq: u64, amendment: &Amendment) -> Result<Bytes, EncodeError>
 /// Reads a page.
 pub fn decode(bytes: &[u8]) -> Result<AmendmentPage, RecordError> {
     let fields = FieldsIn::read(bytes, KIND, 1, AMENDMENTS)?;
-    let list: Vec<AsBytes<'_>> = fields.required(AMENDMENTS)?;
-    let amendments = list.iter().map(|AsBytes(bytes)| decode_one(bytes));
+    let list: Vec<&ByteSlice> = fields.required(AMENDMENTS)?;
+    let amendments = list.iter().map(|bytes| decode_one(bytes));
     let amendments = amendments.collect::<Result<Vec<_>, _>>()?;
     let is_one_page = amendments.windows(2).all(|pair| {
         let (before, next) = (pair[0].0, pair[1].0);

@@ -20,9 +20,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::ser::SerializeTuple as _;
 use serde::{Deserialize, Serialize};
+use serde_bytes::Bytes as ByteSlice;
 
 use super::fields::{self, FieldsIn, FieldsOut};
-use super::{AsBytes, Kind, borrowed_bytes, read};
+use super::{Kind, read};
 use crate::wire::packed::{EncodeError, RecordError, check_numbers, version};
 use peerd_core::amendment::AmendedPages;
 use peerd_core::conversation::{
@@ -80,9 +81,9 @@ struct SettingsV1<'a> {
 struct Page<'a>(
     bool,
     u64,
-    #[serde(borrow, deserialize_with = "borrowed_bytes::deserialize")] &'a [u8],
+    #[serde(borrow, deserialize_with = "serde_bytes::deserialize")] &'a [u8],
     #[serde(default)] u32,
-    #[serde(default, borrow, deserialize_with = "borrowed_bytes::deserialize")] &'a [u8],
+    #[serde(default, borrow, deserialize_with = "serde_bytes::deserialize")] &'a [u8],
 );
 
 impl Serialize for Page<'_> {
@@ -91,10 +92,10 @@ impl Serialize for Page<'_> {
         let mut array = serializer.serialize_tuple(if *count > 0 { 5 } else { 3 })?;
         array.serialize_element(received)?;
         array.serialize_element(number)?;
-        array.serialize_element(&AsBytes(bits))?;
+        array.serialize_element(ByteSlice::new(bits))?;
         if *count > 0 {
             array.serialize_element(count)?;
-            array.serialize_element(&AsBytes(later))?;
+            array.serialize_element(ByteSlice::new(later))?;
         }
         array.end()
     }

@@ -4,9 +4,10 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_bytes::Bytes as ByteSlice;
 
 use super::fields::{FieldsIn, FieldsOut};
-use super::{AsBytes, Kind, read};
+use super::{Kind, read};
 use crate::wire::packed::{EncodeError, RecordError, version};
 use peerd_core::deletions::{Bitmap, PageId};
 use peerd_core::id::Partition;
@@ -49,7 +50,7 @@ struct PageV1<'a> {
     #[serde(rename = "version")]
     _version: u8,
     #[serde(borrow)]
-    bits: AsBytes<'a>,
+    bits: &'a ByteSlice,
 }
 
 /// The field of version 2.
@@ -58,17 +59,17 @@ const BITS: u8 = 1;
 /// Writes a page of deletions that is stored on its own.
 pub fn encode(bitmap: &Bitmap) -> Result<Bytes, EncodeError> {
     let mut fields = FieldsOut::default();
-    fields.put_always(BITS, &AsBytes(bitmap.as_bytes()))?;
+    fields.put_always(BITS, ByteSlice::new(bitmap.as_bytes()))?;
     fields.entry(2, &bitmap.later)
 }
 
 /// Reads a page of deletions that is stored on its own.
 pub fn decode(bytes: &[u8]) -> Result<Bitmap, RecordError> {
     if version(bytes, KIND)? == 1 {
-        let PageV1 { bits: AsBytes(bits), .. } = read(bytes, KIND, 1)?;
+        let PageV1 { bits, .. } = read(bytes, KIND, 1)?;
         return Ok(Bitmap::from_bytes(bits));
     }
     let fields = FieldsIn::read(bytes, KIND, 2, BITS)?;
-    let AsBytes(bits) = fields.required(BITS)?;
+    let bits: &ByteSlice = fields.required(BITS)?;
     Ok(Bitmap::from_bytes(bits).with_later(fields.later()))
 }

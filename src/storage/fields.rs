@@ -6,16 +6,11 @@
 use bytes::{Buf as _, Bytes};
 use serde::{Deserialize, Serialize};
 
+use super::tuning::{LATER_BYTES_MAX, LATER_FIELDS_MAX};
 use crate::wire::packed::{EncodeError, RecordError, from_slice, version};
 use peerd_core::later::LaterFields;
 use peerd_protocol::block::{self, Buffer};
 use peerd_protocol::msgpack;
-
-/// The most unknown bytes and fields of one entry. Later releases keep within these; an entry with
-/// more cannot be read.
-pub(super) const LATER_BYTES_MAX: usize = 16 * 1024;
-/// See [`LATER_BYTES_MAX`].
-pub(super) const LATER_FIELDS_MAX: usize = 64;
 
 /// Writes an entry.
 #[derive(Debug, Default)]

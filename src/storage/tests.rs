@@ -357,7 +357,7 @@ fn page_of_a_later_release(text: &str) -> Bytes {
     amendment.put_always(6, &9_u8).expect("fits");
     let amendment = amendment.entry(1, &LaterFields::default()).expect("fits");
     let mut page = fields::FieldsOut::default();
-    page.put_always(1, &[AsBytes(&amendment)]).expect("fits");
+    page.put_always(1, &[serde_bytes::Bytes::new(&amendment)]).expect("fits");
     page.entry(1, &LaterFields::default()).expect("fits")
 }
 

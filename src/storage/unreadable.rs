@@ -3,17 +3,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::tuning::{UNREADABLE_COUNTED_FOR, UNREADABLE_KNOWN_MAX};
 use crate::store::{Record, Store, StreamId};
 use crate::wire::packed::RecordError;
-
-/// The most records that are remembered, so that each is logged once.
-const KNOWN_MAX: usize = 4096;
-/// How long a record that was not met again is counted: it may have been deleted since.
-const COUNTED: Duration = Duration::from_secs(15 * 60);
 
 /// The unreadable records, and when each was last met.
 #[derive(Debug, Default)]
@@ -29,7 +24,7 @@ impl Unreadable {
     /// The number of known ones.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.known().values().filter(|met| met.elapsed() < COUNTED).count()
+        self.known().values().filter(|met| met.elapsed() < UNREADABLE_COUNTED_FOR).count()
     }
 
     /// Notes an unreadable record.
@@ -41,7 +36,7 @@ impl Unreadable {
         error: &RecordError,
     ) {
         let (mut known, place) = (self.known(), (stream, record.stream_seq));
-        let is_full = known.len() >= KNOWN_MAX;
+        let is_full = known.len() >= UNREADABLE_KNOWN_MAX;
         if let Some(met) = known.get_mut(&place) {
             *met = Instant::now();
             return;
@@ -50,7 +45,7 @@ impl Unreadable {
             return;
         }
         known.insert(place, Instant::now());
-        let is_last = known.len() == KNOWN_MAX;
+        let is_last = known.len() == UNREADABLE_KNOWN_MAX;
         drop(known);
         let (name, seq) = (store.name(stream), record.stream_seq);
         tracing::error!(
@@ -61,7 +56,10 @@ impl Unreadable {
             "what is stored cannot be read and is left out: {error}"
         );
         if is_last {
-            tracing::error!(most = KNOWN_MAX, "further unreadable records are not logged");
+            tracing::error!(
+                most = UNREADABLE_KNOWN_MAX,
+                "further unreadable records are not logged"
+            );
         }
     }
 }

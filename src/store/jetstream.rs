@@ -1,6 +1,7 @@
 //! The store on JetStream.
 
 mod acks;
+mod entry;
 mod erase;
 #[cfg(test)]
 pub(crate) mod fresh;
@@ -15,8 +16,9 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use self::acks::ApiError;
+use self::entry::{Entry, Headers};
 use self::incarnations::{Incarnations, StreamInfo};
-use self::publish::{Backoff, EXPECTED_LAST, Entry, Headers, Publisher};
+use self::publish::{Backoff, Publisher};
 use super::direct_get::{self, Failed, fitting};
 use super::names::Resource;
 pub use super::names::StreamNames;
@@ -25,8 +27,7 @@ use super::trouble::{Trouble, Troubles};
 use super::tuning::{DIRECT_GET_SUBJECTS_MAX, HAND_OFF_TRY_TIMEOUT};
 use super::watermarks::Watermarks;
 use super::{Append, AppendError, Appended, Batch, ReadError, Record, Start, Store, StreamId};
-use crate::bus::connection::Connection as BusConnection;
-use crate::link::Connection;
+use crate::link::{Connection, DataConnection};
 use peerd_protocol::encoding::CONTENT_TYPE;
 use peerd_protocol::subject::is_sentinel;
 use peerd_protocol::time::unix_ms;
@@ -68,7 +69,7 @@ impl JetStream {
     /// The streams of `partitions` partitions, as they were provisioned.
     pub(crate) fn new(
         connection: Connection,
-        data_plane: BusConnection,
+        data_plane: DataConnection,
         names: StreamNames,
         partitions: u16,
         options: &StreamOptions,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::id::{OrderKey, UserId};
+use super::id::OrderKey;
 use super::limits::PINNED_MESSAGES_MAX;
 use super::message::{Message, Pinned};
 use super::rejection::Rejection;
@@ -81,12 +81,6 @@ pub struct PinChange {
     pub is_pinned: bool,
     /// Whether the oldest pin makes room for one too many.
     pub replaces: bool,
-}
-
-/// The user who keeps the pins of a conversation: the one with the lesser ID.
-#[must_use]
-pub fn keeper_of<'u>(one: &'u UserId, other: &'u UserId) -> &'u UserId {
-    one.min(other)
 }
 
 impl PinnedId {

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::amending::Amending;
 use super::reacting::{Reacted, ReactionType, visible};
 use super::{Call, Command, Kind, Peer, WithPeer};
 use crate::bus::Bus;
@@ -62,7 +63,7 @@ impl Command for AddMessageReaction {
         let increase = config.unwrap_or_default().increase_count;
         let increase = increase.map_or(0, |UpTo(count)| count);
         let operation = Operation::React { kind: kind.clone(), increase };
-        let amending = &call.parts.amending;
+        let amending = Amending::of(call.parts);
         let amended = amending.amend::<Self>(&call, &other, id, &operation).await?;
         Ok(Reacted::new(amended.after, &kind))
     }
@@ -76,6 +77,6 @@ impl WithPeer for AddMessageReaction {
         part: AmendPart,
         peer: Peer<'_, S, B>,
     ) -> Result<AmendAnswer, CallError> {
-        peer.parts.amending.serve(part, peer).await
+        Amending::of(peer.parts).serve(part, peer).await
     }
 }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::amending::Amending;
 use super::{Call, Command, Kind, Peer, WithPeer};
 use crate::bus::Bus;
 use crate::store::Store;
@@ -44,7 +45,7 @@ impl Command for DeleteMessageAllReactions {
         call: Call<'_, S, B>,
     ) -> Result<Empty, CallError> {
         let (other, id) = message.of(conversation_id)?;
-        let amending = &call.parts.amending;
+        let amending = Amending::of(call.parts);
         amending.amend::<Self>(&call, &other, id, &Operation::UnreactAll).await?;
         Ok(Empty {})
     }
@@ -58,6 +59,6 @@ impl WithPeer for DeleteMessageAllReactions {
         part: AmendPart,
         peer: Peer<'_, S, B>,
     ) -> Result<AmendAnswer, CallError> {
-        peer.parts.amending.serve(part, peer).await
+        Amending::of(peer.parts).serve(part, peer).await
     }
 }

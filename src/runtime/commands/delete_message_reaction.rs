@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::amending::Amending;
 use super::reacting::{Reacted, ReactionType, visible};
 use super::{Call, Command, Kind, Peer, WithPeer};
 use crate::bus::Bus;
@@ -48,7 +49,7 @@ impl Command for DeleteMessageReaction {
         let (other, id) = message.of(conversation_id)?;
         let kind = visible(reaction_type)?;
         let operation = Operation::Unreact { kind: kind.clone() };
-        let amending = &call.parts.amending;
+        let amending = Amending::of(call.parts);
         let amended = amending.amend::<Self>(&call, &other, id, &operation).await?;
         Ok(Reacted::new(amended.after, &kind))
     }
@@ -62,6 +63,6 @@ impl WithPeer for DeleteMessageReaction {
         part: AmendPart,
         peer: Peer<'_, S, B>,
     ) -> Result<AmendAnswer, CallError> {
-        peer.parts.amending.serve(part, peer).await
+        Amending::of(peer.parts).serve(part, peer).await
     }
 }

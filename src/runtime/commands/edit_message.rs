@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::amending::Amending;
 use super::{Call, Command, Kind, Peer, WithPeer};
 use crate::bus::Bus;
 use crate::store::Store;
@@ -58,7 +59,7 @@ impl Command for EditMessage {
         let (content, extended_data) = (send.draft.content, send.draft.extended_data);
         let expected_edited_ms = request.expected_edited_time;
         let operation = Operation::Edit { content, extended_data, expected_edited_ms };
-        let amending = &call.parts.amending;
+        let amending = Amending::of(call.parts);
         let amended = amending.amend::<Self>(&call, &other, id, &operation).await?;
         Ok(Sent { message: amended.after, is_duplicate: false })
     }
@@ -72,6 +73,6 @@ impl WithPeer for EditMessage {
         part: AmendPart,
         peer: Peer<'_, S, B>,
     ) -> Result<AmendAnswer, CallError> {
-        peer.parts.amending.serve(part, peer).await
+        Amending::of(peer.parts).serve(part, peer).await
     }
 }

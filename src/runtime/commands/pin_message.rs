@@ -15,6 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use super::amending::Amending;
 use super::{Call, Command, Kind, Peer, WithPeer, not_in_conversation};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
@@ -83,7 +84,7 @@ impl Command for PinMessage {
         call: Call<'_, S, B>,
     ) -> Result<Empty, CallError> {
         let (other, id) = message.of(conversation_id)?;
-        call.parts.amending.admit(call.cell)?;
+        Amending::of(call.parts).admit(call.cell)?;
         let known = known(call.cell, &other);
         let history = &call.parts.history;
         let mut reader = Reader::new(history, call.cell, &other, &known, call.deadline);

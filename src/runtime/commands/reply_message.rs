@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::amending::Amending;
 use super::{Call, Command, Kind, Peer, WithPeer, not_in_conversation};
 use crate::bus::Bus;
 use crate::runtime::history::Reader;
@@ -144,7 +145,7 @@ async fn note<S: Store, B: Bus>(
         timestamp_ms: message.timestamp_ms,
     };
     let original = Original::Normal(message.content.clone());
-    parts.amending.note_reply::<ReplyMessage>(call, other, found, after).await?;
+    Amending::of(parts).note_reply::<ReplyMessage>(call, other, found, after).await?;
     Ok((Reply { to, original }, after))
 }
 
@@ -169,7 +170,7 @@ impl WithPeer for ReplyMessage {
         part: AmendPart,
         peer: Peer<'_, S, B>,
     ) -> Result<AmendAnswer, CallError> {
-        peer.parts.amending.serve(part, peer).await
+        Amending::of(peer.parts).serve(part, peer).await
     }
 }
 

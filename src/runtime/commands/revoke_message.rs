@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::amending::Amending;
 use super::{Call, Command, Kind, Peer, WithPeer};
 use crate::bus::Bus;
 use crate::store::Store;
@@ -63,7 +64,7 @@ impl Command for RevokeMessage {
         let extended_data = config.and_then(|config| config.revoke_extended_data);
         let ShortText(extended_data) = extended_data.unwrap_or_default();
         let operation = Operation::Revoke { extended_data };
-        let amending = &call.parts.amending;
+        let amending = Amending::of(call.parts);
         let amended = amending.amend::<Self>(&call, &other, id, &operation).await?;
         let mut message = Message::clone(&amended.after);
         // Only the caller gets the text of the message.
@@ -85,6 +86,6 @@ impl WithPeer for RevokeMessage {
         part: AmendPart,
         peer: Peer<'_, S, B>,
     ) -> Result<AmendAnswer, CallError> {
-        peer.parts.amending.serve(part, peer).await
+        Amending::of(peer.parts).serve(part, peer).await
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::amending::Amending;
 use super::send_conversation_message_receipt_read::hides;
 use super::{Call, Command, Kind, Peer, WithPeer, not_own};
 use crate::bus::Bus;
@@ -131,7 +132,7 @@ impl Command for SendMessageReceiptsRead {
             let now_us = call.parts.env.clock.now().steady_us;
             call.cell.lock().admit_receipt(now_us)?;
             let found = found.into_iter().map(|(_, found)| found).collect();
-            let amending = &call.parts.amending;
+            let amending = Amending::of(call.parts);
             match amending.amend_received::<Self>(&call, &other, found, &Operation::Read).await {
                 // The author is not sent receipts.
                 Ok(_) | Err(CallError::Rejected(Rejection::NotPermitted)) => {}
@@ -157,6 +158,6 @@ impl WithPeer for SendMessageReceiptsRead {
         if is_refused && matches!(part, AmendPart::Announce(_)) {
             return Err(Rejection::NotPermitted.into());
         }
-        peer.parts.amending.serve(part, peer).await
+        Amending::of(peer.parts).serve(part, peer).await
     }
 }

@@ -7,8 +7,7 @@ use peerd_dataplane::{Client, Credentials, Event, Options, Tls};
 use super::judge::judge_bus;
 use super::log::Log;
 use super::{ConnectError, NatsOptions, wait};
-use crate::bus::connection::Connection;
-use crate::link::{Link, Violation};
+use crate::link::{DataConnection, Link, Violation};
 use crate::runtime::patience::Patience;
 use crate::runtime::permissions::Permissions;
 use crate::runtime::tuning::{CONNECT_TIMEOUT, PING_INTERVAL};
@@ -19,13 +18,13 @@ pub(in crate::runtime) async fn connect(
     name: &str,
     permissions: &Permissions,
     patience: &mut Patience,
-) -> Result<Connection, ConnectError> {
+) -> Result<DataConnection, ConnectError> {
     options.check_files()?;
     loop {
         let link = Link::new();
         let judged = match Client::connect(client_options(options, name, permissions, &link)).await
         {
-            Ok(client) => return Ok(Connection { client, link }),
+            Ok(client) => return Ok(DataConnection { client, link }),
             Err(error) => judge_bus(&error),
         };
         wait(options, patience, judged).await?;

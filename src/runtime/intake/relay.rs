@@ -12,9 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{HOPS_MAX, Intake};
 use crate::bus::{Answer, AskError, Bus, Incoming, IsAnswer, Kind, Outgoing};
-use crate::runtime::retry::NO_OWNER;
 use crate::runtime::router::Route;
-use crate::runtime::tuning::RELAY_RETRY_DELAY;
+use crate::runtime::tuning::{NO_OWNER, RELAY_RETRY_DELAY};
 use crate::runtime::users::{What, Work};
 use crate::store::Store;
 use peerd_core::id::Partition;

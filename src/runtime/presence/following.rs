@@ -19,10 +19,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Presences;
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
-use crate::runtime::retry::OVERLOADED_RETRY_MS;
 use crate::runtime::tuning::{
-    STATUS_DUE_MAX, STATUS_INTERVAL, STATUS_LEASE, STATUS_RENEW_INTERVAL, STATUS_RENEW_RETRY,
-    STATUS_REQUESTS_CONCURRENT, STATUS_SHOW_TIMEOUT,
+    OVERLOADED_RETRY_MS, STATUS_DUE_MAX, STATUS_INTERVAL, STATUS_LEASE, STATUS_RENEW_INTERVAL,
+    STATUS_RENEW_RETRY, STATUS_REQUESTS_CONCURRENT, STATUS_SHOW_TIMEOUT,
 };
 use crate::runtime::users::{Ownership, UserCell};
 use crate::store::Store;

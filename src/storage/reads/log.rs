@@ -8,19 +8,13 @@ use super::Storage;
 use super::amended::RawPage;
 use super::items::{Item, Logged, Page, Pair, Raw, Slot};
 use crate::storage::message;
+use crate::storage::tuning::{SEARCH_FARTHER, SEARCH_REACH, SEARCH_RECORDS_PER_READ};
 use crate::storage::user_of;
 use crate::store::{Batch, ReadError, Record, Start, Store, StreamId};
 use peerd_core::amendment::{AmendedPages, Removed};
 use peerd_core::conversation::Head;
 use peerd_core::id::{OrderKey, Partition, UserId};
 use peerd_protocol::subject::{Token, is_sentinel, last_token};
-
-/// How far before an unreadable record the first search for a readable one begins, and the factor
-/// for each further search.
-const REACH: u64 = 64;
-const FARTHER: u64 = 8;
-/// Records that one such read requests.
-const BATCH: usize = 256;
 
 impl<S: Store> Storage<'_, S> {
     fn raw(&self, record: &Record, parties: (&UserId, &UserId), partition: Partition) -> Raw {
@@ -223,12 +217,12 @@ impl<S: Store> Storage<'_, S> {
             return Ok(slot.head());
         }
         let end = newest.stream_seq;
-        let mut reach = REACH;
+        let mut reach = SEARCH_REACH;
         loop {
             let first = end.saturating_sub(reach).max(1);
             let (mut head, mut next, mut unread) = (None, Some(first), 0);
             while let Some(from) = next.take() {
-                let page = self.raw_page(pair, Start::Seq(from), BATCH).await?;
+                let page = self.raw_page(pair, Start::Seq(from), SEARCH_RECORDS_PER_READ).await?;
                 let until_end = page.records.iter().take_while(|raw| raw.stream_seq() <= end);
                 for Raw(item) in until_end {
                     match item {
@@ -242,7 +236,7 @@ impl<S: Store> Storage<'_, S> {
                 let holes = self.holes_after(pair, head, end).await?;
                 return Ok(Head::past(head, unread + holes, end));
             }
-            reach = reach.saturating_mul(FARTHER);
+            reach = reach.saturating_mul(SEARCH_FARTHER);
         }
     }
 

@@ -13,9 +13,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
-use super::publish::Entry;
-use crate::bus::connection::Connection;
-use crate::link::Link;
+use super::entry::Entry;
+use crate::link::{DataConnection, Link};
 use crate::store::names::Resource;
 use crate::store::tuning::{ACK_OVERDUE_INTERVAL, ACK_REPLY_BYTES_MAX, EXPECTING_BYTES};
 
@@ -67,7 +66,7 @@ pub(super) type Then = Box<dyn FnOnce(Outcome) + Send>;
 /// Publishes over one connection.
 #[derive(Debug)]
 pub(super) struct Acks {
-    connection: Connection,
+    connection: DataConnection,
     /// The prefix of the reply subjects, including the dot before the number.
     inbox: String,
     waiting: Arc<Waiting>,
@@ -194,7 +193,7 @@ fn into_channel(answer: oneshot::Sender<Result<Ack, Unacked>>) -> Then {
 
 impl Acks {
     /// Publishes over a connection, as long as this exists.
-    pub(super) fn start(connection: &Connection) -> Self {
+    pub(super) fn start(connection: &DataConnection) -> Self {
         let waiting = Arc::<Waiting>::default();
         let inbox = format!("{}.", connection.client.new_inbox());
         let (prefix, answered) = (inbox.clone(), waiting.clone());

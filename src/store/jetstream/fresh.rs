@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::JetStream;
-use crate::bus::connection::Connection as BusConnection;
-use crate::link::{Connection, Link};
+use crate::link::{Connection, DataConnection, Link};
 use crate::store::names::StreamNames;
 use crate::store::provision::{StreamOptions, provision};
 use peerd_protocol::subject::Subjects;
@@ -20,7 +19,7 @@ const STREAMS: StreamOptions = StreamOptions {
 
 /// Creates the streams on the server at `url`, and connects to them. Also returns the connection
 /// for a bus.
-pub(crate) async fn store(url: String, subjects: &Subjects) -> (JetStream, BusConnection) {
+pub(crate) async fn store(url: String, subjects: &Subjects) -> (JetStream, DataConnection) {
     let client = async_nats::connect(&url).await.expect("connected");
     let names = StreamNames::new("peer");
     provision(&client, subjects, &names, &STREAMS).await.expect("streams");
@@ -28,7 +27,7 @@ pub(crate) async fn store(url: String, subjects: &Subjects) -> (JetStream, BusCo
     link.note_up();
     let options = peerd_dataplane::Options { servers: vec![url], ..Default::default() };
     let data_plane = peerd_dataplane::Client::connect(options).await.expect("connected");
-    let data_plane = BusConnection { client: data_plane, link: link.clone() };
+    let data_plane = DataConnection { client: data_plane, link: link.clone() };
     let connection = Connection { client, link };
     let partitions = subjects.partitions();
     (JetStream::new(connection, data_plane.clone(), names, partitions, &STREAMS), data_plane)

@@ -4,15 +4,13 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use peerd_dataplane::Publish;
-use peerd_dataplane::headers::{add, block, end};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::acks::{Ack, Acks, Outcome, Unacked};
-use crate::bus::connection::Connection;
+use super::entry::Entry;
+use crate::link::DataConnection;
 use crate::store::names::Resource;
 use crate::store::trouble::{Cause, Troubles};
 use crate::store::tuning::{
@@ -20,8 +18,6 @@ use crate::store::tuning::{
 };
 use crate::store::{AppendError, Appended};
 
-/// The header with the expected last sequence of the subject.
-pub(super) const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
 /// The subject does not end at the expected sequence.
 const WRONG_LAST_SEQUENCE: u32 = 10071;
 /// Another publish on the subject is in flight (replicated streams).
@@ -32,50 +28,9 @@ const TEMPORARILY_UNAVAILABLE: u32 = 10008;
 /// Publishes over the data plane's connection.
 #[derive(Debug)]
 pub(super) struct Publisher {
-    connection: Connection,
+    connection: DataConnection,
     pub(super) troubles: Arc<Troubles>,
     acks: Acks,
-}
-
-/// A message to be stored.
-#[derive(Debug)]
-pub(super) struct Entry {
-    /// The stream to store it.
-    pub(super) resource: Resource,
-    pub(super) subject: String,
-    pub(super) headers: Headers,
-    pub(super) payload: Bytes,
-}
-
-/// The header block of a message to be stored.
-#[derive(Debug)]
-pub(super) enum Headers {
-    /// Stored only if its subject ends at this sequence.
-    Expecting(u64),
-    /// The whole block.
-    Block(Vec<u8>),
-}
-
-impl Entry {
-    /// The message for the connection. `expecting` is room for its headers.
-    pub(super) fn publish<'p>(&'p self, expecting: &'p mut [u8; EXPECTING_BYTES]) -> Publish<'p> {
-        let headers: &[u8] = match &self.headers {
-            Headers::Block(block) => block,
-            Headers::Expecting(seq) => {
-                let mut number = itoa::Buffer::new();
-                let parts = ["NATS/1.0\r\n", EXPECTED_LAST, ": ", number.format(*seq), "\r\n\r\n"];
-                // There is room for the longest number.
-                let mut length = 0;
-                for part in parts {
-                    expecting[length..length + part.len()].copy_from_slice(part.as_bytes());
-                    length += part.len();
-                }
-                &expecting[..length]
-            }
-        };
-        let (subject, payload) = (self.subject.as_bytes(), &self.payload);
-        Publish { subject, reply: None, headers, payload }
-    }
 }
 
 /// Why one publish was not acknowledged.
@@ -119,20 +74,8 @@ impl Backoff {
     }
 }
 
-impl Headers {
-    /// A block of headers.
-    pub(super) fn block<'h>(all: impl IntoIterator<Item = (&'h str, &'h str)>) -> Self {
-        let mut headers = block();
-        for (name, value) in all {
-            add(&mut headers, name, value);
-        }
-        end(&mut headers);
-        Self::Block(headers)
-    }
-}
-
 impl Publisher {
-    pub(super) fn start(connection: Connection, troubles: Arc<Troubles>) -> Self {
+    pub(super) fn start(connection: DataConnection, troubles: Arc<Troubles>) -> Self {
         let acks = Acks::start(&connection);
         Self { connection, troubles, acks }
     }

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
 
-use super::publish::{Entry, Headers};
-use super::{EXPECTED_LAST, JetStream};
+use super::JetStream;
+use super::entry::{EXPECTED_LAST, Entry, Headers};
 use crate::store::names::Resource;
 use crate::store::registry::{Change, Changes, Registry, Value};
 use crate::store::survey;

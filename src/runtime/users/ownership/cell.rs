@@ -12,8 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Ownership;
 use crate::clock::Now;
-use crate::runtime::retry::OVERLOADED_RETRY_MS;
-use crate::runtime::tuning::LATE_WRITE_MAX;
+use crate::runtime::tuning::{LATE_WRITE_MAX, OVERLOADED_RETRY_MS};
 use crate::store::{AppendError, StreamId};
 use peerd_core::amendment::AmendedPages;
 use peerd_core::id::{Partition, UserId};

@@ -25,7 +25,7 @@ struct Stored {
     state_seq: u64,
 }
 
-impl<S: Store, B: Bus> Amending<S, B> {
+impl<S: Store, B: Bus> Amending<'_, S, B> {
     /// Changes messages that `other` sent to the caller, with one event for each of the two users.
     /// They are in order. Returns each of them.
     pub(in crate::runtime) async fn amend_received<C>(

@@ -26,7 +26,7 @@ pub(super) struct Changed<'c> {
     pub(super) replied: &'c RepliedPages,
 }
 
-impl<S: Store, B: Bus> Amending<S, B> {
+impl<S: Store, B: Bus> Amending<'_, S, B> {
     /// Publishes changes of messages that `peer.cell` sent to the caller, who made them.
     pub(super) async fn publish(
         &self,

@@ -28,12 +28,13 @@ use tokio::time::Instant;
 
 use self::published::Changed;
 use self::replied::in_replies;
-use super::commands::{Call, Peer, WithPeer, not_in_conversation};
-use super::commit::{Change as Commit, Entries, Events, Write};
-use super::env::Env;
-use super::history::{History, Reader};
-use super::users::{UserCell, Users};
+use super::{Call, Peer, WithPeer, not_in_conversation};
 use crate::bus::Bus;
+use crate::runtime::commit::{Change as Commit, Entries, Events, Write};
+use crate::runtime::env::Env;
+use crate::runtime::history::{History, Reader};
+use crate::runtime::parts::Parts;
+use crate::runtime::users::{UserCell, Users};
 use crate::storage::amendments::{self, AmendError};
 use crate::storage::reads::Found;
 use crate::store::{Store, StreamId};
@@ -50,11 +51,11 @@ use peerd_core::user::User;
 use peerd_protocol::failure::{CallError, Failure};
 
 /// Changes stored messages.
-pub(super) struct Amending<S, B> {
-    pub(super) env: Arc<Env<S, B>>,
-    pub(super) users: Arc<Users<S, B>>,
-    pub(super) history: Arc<History<S, B>>,
-    pub(super) entries: Arc<Entries<S, B>>,
+pub(super) struct Amending<'p, S, B> {
+    env: &'p Arc<Env<S, B>>,
+    users: &'p Arc<Users<S, B>>,
+    history: &'p Arc<History<S, B>>,
+    entries: &'p Arc<Entries<S, B>>,
 }
 
 /// A message before and after a call; the same if nothing changed.
@@ -86,7 +87,12 @@ struct AmendedPage {
     expected_seq: u64,
 }
 
-impl<S: Store, B: Bus> Amending<S, B> {
+impl<'p, S: Store, B: Bus> Amending<'p, S, B> {
+    pub(super) fn of(parts: &'p Parts<S, B>) -> Self {
+        let Parts { env, users, history, entries, .. } = parts;
+        Self { env, users, history, entries }
+    }
+
     /// Changes a message of the caller's conversation with `other`, which either of them sent.
     pub(super) async fn amend<C>(
         &self,
@@ -405,7 +411,7 @@ impl<S: Store, B: Bus> Amending<S, B> {
         wanted: &[(OrderKey, Partition)],
         deadline: Instant,
     ) -> Result<Vec<(Direction, Found)>, CallError> {
-        let reader = Reader::new(&self.history, cell, other, known, deadline);
+        let reader = Reader::new(self.history, cell, other, known, deadline);
         let mut found = reader.find_stored(wanted).await.map_err(Failure::from)?;
         let oldest = wanted.first().map_or(OrderKey::ZERO, |(key, _)| *key);
         let pins = self.env.pins_from(cell, other, oldest, deadline).await;

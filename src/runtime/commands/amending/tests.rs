@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+use super::Amending;
 use crate::runtime::commands::Call;
 use crate::runtime::commands::add_message_reaction::AddMessageReaction;
 use crate::runtime::fake::calls::{
@@ -179,7 +180,7 @@ async fn messages_of_several_pages_are_changed_with_one_event_for_each_user() {
     let known = cell.lock().conversations[&alice].clone();
     let key = |message: &Value| OrderKey(message["orderKey"].as_u64().expect("a key"));
     let wanted: Vec<_> = picked.iter().map(|message| (key(message), partition)).collect();
-    let amending = &node.parts.amending;
+    let amending = Amending::of(&node.parts);
     let found = amending.find_all(&cell, (&alice, &known), &wanted, deadline).await.expect("read");
     let found: Vec<Found> = found.into_iter().map(|(_, found)| found).collect();
     assert_eq!(found.len(), 3);

@@ -24,7 +24,7 @@ pub(super) fn in_replies(before: &Message, after: &Message) -> bool {
     (before.message_type(), &before.content) != (after.message_type(), &after.content)
 }
 
-impl<S: Store, B: Bus> Amending<S, B> {
+impl<S: Store, B: Bus> Amending<'_, S, B> {
     /// The replies to messages that were changed, each with the pages that may have replies to it.
     pub(super) async fn replies_to(
         &self,
