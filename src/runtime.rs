@@ -50,6 +50,7 @@
 //! | reading a history ahead | up to 16 | by itself; the stop waits for it |
 //! | audit | one, unless `audit.reads_per_second` is 0 | when the stop begins |
 //! | ageing | one, if messages age | when the stop begins |
+//! | status of followed users: publishes its changes, renews subscriptions | one | when the stop begins |
 //! | redelivery | one for all partitions of dead owners that were claimed within 200 ms | when everything is published |
 //! | waiting for late writes | one for each of those partitions | when the log was checked twice, after a minute at most |
 //! | membership manager | one | when the instance has left and no call waits for an owner, or with the process |

@@ -1,5 +1,6 @@
 //! Typed storage: one file for each kind of stored record, with its key, its encoding and its use
-//! in a load. No other code encodes or decodes stored bytes.
+//! in a load. No other code decodes stored bytes. The bytes of a message's record are written and
+//! read by `wire::packed`, since instances send the same bytes to each other.
 //!
 //! The set of kinds is closed ([`Kind`], [`Entry`]): after a new one is added, code that reads
 //! entries does not compile until it handles it.

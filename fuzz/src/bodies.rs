@@ -1,5 +1,5 @@
 //! Bodies of calls, as bytes: every method in both encodings. The first byte chooses the method,
-//! the second how the encoding is told, the rest is the body.
+//! the second how the encoding is named, the rest is the body.
 
 use peerd::runtime::commands::{Method, Request, send_peer_message};
 use peerd_core::id::UserId;

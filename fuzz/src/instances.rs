@@ -52,8 +52,8 @@ pub fn check(data: &[u8]) {
             }
         }
         4 => {
-            if let Some(told) = entry::<PublishedUpTo>(bytes) {
-                assert!(told.key.0 < NUMBER_END, "a key that no clock can follow");
+            if let Some(published) = entry::<PublishedUpTo>(bytes) {
+                assert!(published.key.0 < NUMBER_END, "a key that no clock can follow");
             }
         }
         5 => statistics(bytes),

@@ -101,7 +101,7 @@ fn ids(text: &str) {
         assert_eq!(member.as_str(), text);
         assert!(!member.instance().is_empty(), "an empty token in the subject of a probe");
         assert_eq!(Key::parse(&format!("member.{text}")), Some(Key::Member(member.clone())));
-        assert_eq!(Key::parse(&format!("told.{text}")), Some(Key::Published(member)));
+        assert_eq!(Key::parse(&format!("published.{text}")), Some(Key::Published(member)));
     }
     if let Some(key) = Key::parse(text) {
         assert_eq!(key.to_string(), text, "two spellings of one key");
@@ -148,7 +148,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         "18446744073709551615",
         "member.Fd6pKU2eCl6lgEk0JqW1mT-2",
         "owner.63",
-        "told.x",
+        "published.x",
         "Application/JSON; charset=utf-8",
         "application/msgpack",
         "31",

@@ -1,6 +1,6 @@
-//! Tracks which of a member's claims its `told` entry covers.
+//! Tracks which of a member's claims its `published` entry covers.
 //!
-//! A dead owner's `told` entry has the time up to which it had published all events, including
+//! A dead owner's `published` entry has the time up to which it had published all events, including
 //! those that a previous owner had left unpublished. For a partition this counts only if the entry
 //! was made after the partition was opened. The order in which entries arrive does not show that: a
 //! write that was given up may arrive after the claim. So the entry itself names the newest claim

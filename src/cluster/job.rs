@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::claims::Claims;
 use super::host::{Closed, Grant, Host};
 use super::lease::Lease;
-use super::plan::{Claimed, Step};
+use super::reconcile::{Claimed, Step};
 use super::table::{Place, Table};
 use super::tuning::{
     GIVEN_UP_STAYS, HAND_OVER_PATIENCE, HAND_OVER_REST, JOB_TIMEOUT, LOOK_AGAIN_AFTER,

@@ -1,4 +1,4 @@
-//! The membership manager. It carries out what [`super::plan`] decides: it joins the cluster,
+//! The membership manager. It carries out what [`super::reconcile`] decides: it joins the cluster,
 //! watches the owners bucket, claims partitions, hands them over, and leaves.
 //!
 //! One task decides; operations that wait for the bucket or for the host run beside it as jobs. An
@@ -38,8 +38,8 @@ use super::heartbeat::Heartbeat;
 use super::host::Host;
 use super::job::{Done, Jobs};
 use super::lease::Lease;
-use super::plan::{Planner, Step};
 use super::process;
+use super::reconcile::{Reconciler, Step};
 use super::table::{Place, Table};
 use super::tuning::{
     BEATS_PER_TTL, CLAIMS_MAX, HAND_OVERS_MAX, JOIN_AGAIN_AFTER, LOG_EVERY, LOOK_AROUND_EVERY,
@@ -401,7 +401,7 @@ impl<R: Registry, H: Host> Term<R, H> {
             self.targets = (candidates, targets);
         }
         let (steps, places) = {
-            let planner = Planner {
+            let reconciler = Reconciler {
                 me: &self.me,
                 held: &self.jobs.held,
                 targets: &self.targets.1,
@@ -412,7 +412,7 @@ impl<R: Registry, H: Host> Term<R, H> {
                 stands_in_since_ms: self.stands_in_since_ms,
                 now_us,
             };
-            (planner.steps(&self.view), planner.places(&self.view))
+            (reconciler.steps(&self.view), reconciler.places(&self.view))
         };
         // The partitions assigned to it are served here, or are still served by others.
         let is_settled = !steps.iter().any(|step| matches!(step, Step::Claim { .. }));

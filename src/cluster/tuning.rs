@@ -7,7 +7,7 @@ pub(super) const BEATS_PER_TTL: u32 = 5;
 /// How long an instance may act after a heartbeat, in beats: less than the TTL, since clocks may
 /// run at different speeds.
 pub(super) const LEASE_BEATS: u32 = 4;
-/// How long a member's `told` entry is kept, which has the member's published-up-to time. Later,
+/// How long a member's `published` entry is kept, which has the member's published-up-to time. Later,
 /// the affected users are offline and receive the events at their next login.
 pub(super) const PUBLISHED_TTL: Duration = Duration::from_secs(60 * 60);
 

@@ -6,9 +6,9 @@
 //!    time.
 //! 2. The two directions are often in two partitions. A `Reader` has a cursor on each.
 //! 3. If the anchor is the end of a page that the user has read before, the page cache has the
-//!    cursors, with messages that were read beyond that page or ahead (`places.rs`,
+//!    cursors, with messages that were read beyond that page or ahead (`page_cache.rs`,
 //!    [0020](../../docs/decisions/0020-messages-read-are-kept-for-the-next-page.md)).
-//!    Otherwise `Reads::seek` finds the place (`side.rs`): one read finds the first record stored
+//!    Otherwise `Reads::seek` finds the place (`direction.rs`): one read finds the first record stored
 //!    at or after that time, and a second one the page that it belongs to. If the clocks differ,
 //!    the difference is measured and the read repeated, and then the search walks from page to
 //!    page.
@@ -23,11 +23,11 @@
 //!    page on, the next page is read ahead. The cache is bounded by `limits.history_bytes`, and
 //!    messages are read again after a minute.
 
+mod direction;
 mod numbered;
 mod originals;
-mod places;
+mod page_cache;
 mod receipts;
-mod side;
 mod up_to;
 
 use std::collections::{HashSet, VecDeque};
@@ -35,9 +35,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use self::direction::{Backward, DirectionView, Reads, TWO_PAGES};
 pub(super) use self::originals::{Replied, original_of};
-use self::places::{Place, Places, Rest};
-use self::side::{Backward, Reads, Side, TWO_PAGES};
+use self::page_cache::{PageCache, PageEnd, Rest};
 use super::env::Env;
 use super::tuning::{LATE_WRITE_MAX, REPLY_BYTES_PER_BYTE_MAX};
 use super::users::{LoadError, UserCell, Users};
@@ -56,14 +56,14 @@ use peerd_protocol::subject::Token;
 pub(super) struct History<S, B> {
     env: Arc<Env<S, B>>,
     users: Arc<Users<S, B>>,
-    places: Places,
+    page_cache: PageCache,
 }
 
 impl<S: Store, B: Bus> History<S, B> {
     pub(super) fn new(env: Arc<Env<S, B>>, users: Arc<Users<S, B>>) -> Self {
         let options = &env.options;
-        let places = Places::new(options.history_bytes, options.call_deadline);
-        Self { env, users, places }
+        let page_cache = PageCache::new(options.history_bytes, options.call_deadline);
+        Self { env, users, page_cache }
     }
 
     pub(super) fn env(&self) -> &Env<S, B> {
@@ -85,7 +85,7 @@ pub(super) struct Reader<'n, S, B> {
     cell: &'n UserCell,
     other: UserId,
     other_token: Token,
-    sides: Vec<Side>,
+    views: Vec<DirectionView>,
     deletions: Deletions,
     looked_up: HashSet<PageId>,
     /// The number of the load from which the state came.
@@ -100,12 +100,12 @@ pub(super) struct Page {
     /// Oldest first.
     pub(super) messages: Vec<Arc<Message>>,
     /// The place at which reading continues before them, if it stays valid.
-    pub(super) rest: Option<(Place, Rest)>,
+    pub(super) rest: Option<(PageEnd, Rest)>,
 }
 
 /// Reads one direction towards newer messages.
 struct Forward {
-    side: Side,
+    view: DirectionView,
     /// Visible messages, the oldest at the front.
     buffer: VecDeque<Found>,
     /// Messages up to here were taken already, or were not requested.
@@ -135,7 +135,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         deadline: Instant,
     ) -> Self {
         let other_token = Token::of(other);
-        let side = |direction| {
+        let view = |direction| {
             let head = conversation.head(direction).filter(|head| head.stream_seq > 0).copied();
             let is_ahead = is_sent_ahead && direction == Direction::Send;
             let head = head.or_else(|| is_ahead.then_some(Head::BEFORE_FIRST))?;
@@ -144,7 +144,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
                 Direction::Send => history.env.pair(&cell.id, other),
             };
             let cleared = conversation.settings.cleared(direction);
-            Some(Side {
+            Some(DirectionView {
                 direction,
                 pair,
                 amended: conversation.settings.amended(direction).clone(),
@@ -155,13 +155,13 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
                 is_ahead,
             })
         };
-        let sides = [Direction::Receive, Direction::Send].into_iter().filter_map(side).collect();
+        let views = [Direction::Receive, Direction::Send].into_iter().filter_map(view).collect();
         Self {
             history,
             cell,
             other: other.clone(),
             other_token,
-            sides,
+            views,
             deletions: conversation.settings.deleted.clone(),
             looked_up: HashSet::new(),
             // With a number of its own, it neither uses cached pages nor leaves any.
@@ -194,7 +194,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             let Some(cursor) = newest else { break };
             let Some(found) = cursor.buffer.pop_front() else { break };
             bytes += found.bytes;
-            messages.push(cursor.side.shown(found.stored.message));
+            messages.push(cursor.view.shown(found.stored.message));
         }
         let stays = messages.len() == count
             && messages.last().is_some_and(|oldest| self.is_settled(oldest.key))
@@ -203,7 +203,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             // A larger reply may be cut, and then ends with another message.
             && bytes <= self.history.env.bus.max_message_bytes() / REPLY_BYTES_PER_BYTE_MAX;
         let oldest = messages.last().filter(|_| stays).map(|oldest| oldest.key);
-        let rest = oldest.map(|oldest| (self.place(oldest), Rest(cursors)));
+        let rest = oldest.map(|oldest| (self.page_end(oldest), Rest(cursors)));
         messages.reverse();
         self.show_pins(&mut messages).await?;
         Ok(Page { messages, rest })
@@ -212,21 +212,21 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
     /// Starts before `before`: if a page ended there, with the messages that were read beyond it.
     async fn start_back(&mut self, before: Option<OrderKey>) -> Result<Vec<Backward>, LoadError> {
         let mut kept = match before {
-            Some(before) => self.history.places.rest(&self.place(before)).await,
+            Some(before) => self.history.page_cache.rest(&self.page_end(before)).await,
             None => Vec::new(),
         };
         let below = before.unwrap_or(OrderKey(u64::MAX));
         let reads = &self.reads();
-        let starts = self.sides.iter().map(|side| {
-            let found = kept.iter().position(|kept| kept.side.direction == side.direction);
+        let starts = self.views.iter().map(|view| {
+            let found = kept.iter().position(|kept| kept.view.direction == view.direction);
             let kept = found.map(|found| kept.swap_remove(found));
             async move {
                 match kept {
                     Some(mut kept) => {
-                        kept.side = side.clone();
+                        kept.view = view.clone();
                         Ok(kept)
                     }
-                    None => reads.start_back(side, below).await,
+                    None => reads.start_back(view, below).await,
                 }
             }
         });
@@ -238,8 +238,8 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
     }
 
     /// The end of a page whose oldest message has this key.
-    fn place(&self, before: OrderKey) -> Place {
-        Place { load: self.load, other: self.other.clone(), before }
+    fn page_end(&self, before: OrderKey) -> PageEnd {
+        PageEnd { load: self.load, other: self.other.clone(), before }
     }
 
     /// Whether no message can be stored before this key any more.
@@ -257,7 +257,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         after: Option<OrderKey>,
         count: usize,
     ) -> Result<Vec<Arc<Message>>, LoadError> {
-        let starts = self.sides.iter().map(|side| self.start_forward(side, after));
+        let starts = self.views.iter().map(|view| self.start_forward(view, after));
         let mut cursors = futures::future::try_join_all(starts).await?;
         let mut messages = Vec::with_capacity(count);
         while messages.len() < count {
@@ -272,7 +272,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
                 .min_by_key(|cursor| cursor.buffer.front().map(Found::key));
             let Some(cursor) = oldest else { break };
             let Some(found) = cursor.buffer.pop_front() else { break };
-            messages.push(cursor.side.shown(found.stored.message));
+            messages.push(cursor.view.shown(found.stored.message));
         }
         self.show_pins(&mut messages).await?;
         Ok(messages)
@@ -291,39 +291,39 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
 
     async fn start_forward(
         &self,
-        side: &Side,
+        view: &DirectionView,
         after: Option<OrderKey>,
     ) -> Result<Forward, LoadError> {
-        let above = after.unwrap_or_default().max(side.cleared_key);
+        let above = after.unwrap_or_default().max(view.cleared_key);
         let next = if above == OrderKey::ZERO {
             Some(1)
-        } else if above >= side.head.key {
-            side.is_ahead.then_some(side.head.stream_seq + 1)
+        } else if above >= view.head.key {
+            view.is_ahead.then_some(view.head.stream_seq + 1)
         } else {
-            self.reads().seek(side, above).await?.map(|page| page.first)
+            self.reads().seek(view, above).await?.map(|page| page.first)
         };
-        Ok(Forward { side: side.clone(), buffer: VecDeque::new(), above, next })
+        Ok(Forward { view: view.clone(), buffer: VecDeque::new(), above, next })
     }
 
     async fn fill_forward(&mut self, cursor: &mut Forward, count: usize) -> Result<(), LoadError> {
         let Some(start) = cursor.next.take() else { return Ok(()) };
         // The page of that place may contain earlier messages.
         let limit = count + PAGE_MESSAGES;
-        let mut found = self.reads().read(&cursor.side, Start::Seq(start), limit).await?;
+        let mut found = self.reads().read(&cursor.view, Start::Seq(start), limit).await?;
         if found.len() == limit {
             cursor.next = found.last().map(|last| last.stream_seq() + 1);
         }
         found.retain(|found| found.key() > cursor.above);
-        let pair = &cursor.side.pair;
+        let pair = &cursor.view.pair;
         let found = found.into_iter().filter_map(|slot| slot.shown(pair)).collect();
-        cursor.buffer.extend(self.visible(&cursor.side, found).await?);
+        cursor.buffer.extend(self.visible(&cursor.view, found).await?);
         Ok(())
     }
 
     /// Removes messages that the user does not see from the buffer.
     async fn leave_out_hidden(&mut self, cursor: &mut Backward) -> Result<(), LoadError> {
         let found = std::mem::take(&mut cursor.buffer);
-        cursor.buffer = self.visible(&cursor.side, found.into()).await?.into();
+        cursor.buffer = self.visible(&cursor.view, found.into()).await?.into();
         Ok(())
     }
 
@@ -331,18 +331,18 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
     /// yet: after deleting all shown messages, the user would see those again.
     async fn visible(
         &mut self,
-        side: &Side,
+        view: &DirectionView,
         mut found: Vec<Found>,
     ) -> Result<Vec<Found>, LoadError> {
-        found.retain(|found| found.seq() > side.cleared);
+        found.retain(|found| found.seq() > view.cleared);
         let read = found.len();
-        found.retain(|found| side.head.shows(side.direction, found.seq()));
+        found.retain(|found| view.head.shows(view.direction, found.seq()));
         self.is_counted &= found.len() == read;
-        let pages = found.iter().map(|found| PageId::of(side.direction, found.seq()));
+        let pages = found.iter().map(|found| PageId::of(view.direction, found.seq()));
         let pages: HashSet<PageId> = pages.collect();
         self.load_deletions(pages).await?;
         if !failpoint::is(Fault::DeletedShown) {
-            found.retain(|found| !self.deletions.contains(side.direction, found.seq()));
+            found.retain(|found| !self.deletions.contains(view.direction, found.seq()));
         }
         Ok(found)
     }
@@ -369,8 +369,8 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
     ) -> Result<Vec<(Direction, Arc<Message>)>, LoadError> {
         let found = self.find_stored(wanted).await?.into_iter();
         let found = found.filter_map(|(way, found)| {
-            let side = self.sides.iter().find(|side| side.direction == way)?;
-            Some((way, side.shown(found.stored.message)))
+            let view = self.views.iter().find(|view| view.direction == way)?;
+            Some((way, view.shown(found.stored.message)))
         });
         Ok(found.collect())
     }
@@ -382,19 +382,19 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
         wanted: &[(OrderKey, Partition)],
     ) -> Result<Vec<(Direction, Found)>, LoadError> {
         let mut messages = Vec::with_capacity(wanted.len());
-        for side in &self.sides {
-            let here = wanted.iter().filter(|(_, partition)| *partition == side.pair.partition);
+        for view in &self.views {
+            let here = wanted.iter().filter(|(_, partition)| *partition == view.pair.partition);
             let mut left: VecDeque<OrderKey> = here.map(|(key, _)| *key).collect();
-            while let Some(key) = left.front().copied().filter(|key| *key <= side.head.key) {
-                let Some(page) = self.reads().seek(side, key).await? else { break };
-                let found = self.reads().read(side, Start::Seq(page.first), TWO_PAGES).await?;
+            while let Some(key) = left.front().copied().filter(|key| *key <= view.head.key) {
+                let Some(page) = self.reads().seek(view, key).await? else { break };
+                let found = self.reads().read(view, Start::Seq(page.first), TWO_PAGES).await?;
                 let reached = found.last().map_or(key, Slot::key).max(key);
                 let keys: HashSet<OrderKey> =
                     left.iter().copied().take_while(|key| *key <= reached).collect();
                 left.drain(..keys.len());
-                let found = found.into_iter().filter_map(|slot| slot.shown(&side.pair));
+                let found = found.into_iter().filter_map(|slot| slot.shown(&view.pair));
                 let wanted = found.filter(|found| keys.contains(&found.key()));
-                messages.extend(wanted.map(|found| (side.direction, found)));
+                messages.extend(wanted.map(|found| (view.direction, found)));
             }
         }
         Ok(messages)

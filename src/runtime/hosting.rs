@@ -343,11 +343,11 @@ impl<S: Store, B: Bus> Hosting<S, B> {
         if self.env.store.incarnation(stream) != known {
             return self.begin_anew(ownership, deadline).await;
         }
-        let gaps = ownership.written(stream).look(last);
+        let gaps = ownership.gap_tracker(stream).look(last);
         for gap in gaps {
             self.take_gap_in(ownership, stream, &gap, deadline).await?;
             // Only after success: after a failure the next look finds the gap again.
-            ownership.written(stream).know(gap);
+            ownership.gap_tracker(stream).know(gap);
         }
         if stream == StreamId::Log(ownership.partition) {
             ownership.note_look(began);

@@ -283,7 +283,7 @@ pub(super) const READ_AHEAD_SHARE: u32 = 4;
 /// faster; a program that does reads the next page itself.
 pub(super) const READ_AHEAD_DELAY: Duration = Duration::from_millis(10);
 /// The memory of a place besides its messages.
-pub(super) const PLACE_BYTES: usize = 256;
+pub(super) const PAGE_END_BYTES: usize = 256;
 /// How far the server's clock may lag behind an order key before a place must be searched.
 pub(super) const HISTORY_CLOCK_SLACK_MS: u64 = 100;
 /// The most measurements of the clocks' difference before a place is searched page by page.

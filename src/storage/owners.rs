@@ -6,12 +6,12 @@
 //! | --- | --- | --- |
 //! | `member.<id>` | an instance exists | `member_ttl_ms` (in whole seconds, rounded up) after the last heartbeat |
 //! | `owner.<p>` | the owner of partition `p` | for ever |
-//! | `told.<id>` | the published-up-to time of the member | an hour after the last heartbeat, for the next owner |
+//! | `published.<id>` | the published-up-to time of the member | an hour after the last heartbeat, for the next owner |
 //!
 //! ```json
 //! {"version":1,"host":"web-1","pid":4711,"realm":"<boot ID> pid:[4026531836] 1000","began":8213377,"release":"0.1.0","startedMs":1795384342726,"leaving":false,"beat":17,"namesItself":true}
 //! {"version":1,"holder":"Fd6pKU2eCl6lgEk0JqW1mT","next":null,"epoch":3,"key":115338210205697,"sinceMs":1795384343001}
-//! {"version":1,"toldMs":1795384360126,"key":115338281472001}
+//! {"version":1,"publishedMs":1795384360126,"key":115338281472001}
 //! ```
 //!
 //! An entry of a later version is left alone: no instance claims a partition whose entry it cannot
@@ -138,7 +138,7 @@ pub struct Owner {
     pub since_ms: u64,
     /// The time since which events of a previous owner may be unpublished, by the server's clock,
     /// in milliseconds since 1970.
-    #[serde(rename = "untoldSinceMs", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "unpublishedSinceMs", default, skip_serializing_if = "Option::is_none")]
     pub unpublished_since_ms: Option<u64>,
 }
 
@@ -149,7 +149,7 @@ pub struct Owner {
 pub struct PublishedUpTo {
     /// The events of all messages stored before this time were published. By the server's clock, in
     /// milliseconds since 1970.
-    #[serde(rename = "toldMs")]
+    #[serde(rename = "publishedMs")]
     pub published_ms: u64,
     /// The newest order key that was assigned.
     #[serde(with = "order_key")]
@@ -198,7 +198,7 @@ pub enum Key {
     Member(MemberId),
     /// `owner.<p>`: an [`Owner`].
     Owner(Partition),
-    /// `told.<id>`: a [`PublishedUpTo`].
+    /// `published.<id>`: a [`PublishedUpTo`].
     Published(MemberId),
 }
 
@@ -208,7 +208,7 @@ impl Key {
     pub fn parse(text: &str) -> Option<Self> {
         match text.split_once('.')? {
             ("member", id) => MemberId::new(id).map(Self::Member),
-            ("told", id) => MemberId::new(id).map(Self::Published),
+            ("published", id) => MemberId::new(id).map(Self::Published),
             ("owner", number) => {
                 let partition =
                     number.parse().ok().filter(|p| *p < PARTITIONS_MAX).map(Partition)?;
@@ -224,7 +224,7 @@ impl std::fmt::Display for Key {
         match self {
             Self::Member(id) => write!(f, "member.{id}"),
             Self::Owner(partition) => write!(f, "owner.{partition}"),
-            Self::Published(id) => write!(f, "told.{id}"),
+            Self::Published(id) => write!(f, "published.{id}"),
         }
     }
 }
@@ -310,7 +310,7 @@ mod tests {
             "owner.1024",
             "owner.70000",
             "member.-2",
-            "told.-",
+            "published.-",
         ] {
             assert_eq!(Key::parse(text), None, "{text}");
         }
@@ -338,7 +338,7 @@ mod tests {
         assert_eq!(decode(&encode(&named).expect("writable")), Ok(named));
         let published_up_to = PublishedUpTo { published_ms: 5, key: OrderKey(6), claimed_seq: 0 };
         assert_eq!(
-            decode::<PublishedUpTo>(br#"{"version":1,"toldMs":5,"key":6}"#),
+            decode::<PublishedUpTo>(br#"{"version":1,"publishedMs":5,"key":6}"#),
             Ok(published_up_to)
         );
         let covering = PublishedUpTo { claimed_seq: 7, ..published_up_to };
@@ -351,10 +351,12 @@ mod tests {
             assert!(decode::<Owner>(bad).is_err(), "{}", bad.escape_ascii());
         }
         assert!(
-            decode::<PublishedUpTo>(br#"{"version":1,"toldMs":5,"key":9007199254740991}"#).is_ok()
+            decode::<PublishedUpTo>(br#"{"version":1,"publishedMs":5,"key":9007199254740991}"#)
+                .is_ok()
         );
         assert!(
-            decode::<PublishedUpTo>(br#"{"version":1,"toldMs":5,"key":9007199254740992}"#).is_err()
+            decode::<PublishedUpTo>(br#"{"version":1,"publishedMs":5,"key":9007199254740992}"#)
+                .is_err()
         );
     }
 }

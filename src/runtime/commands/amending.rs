@@ -333,7 +333,7 @@ impl<'p, S: Store, B: Bus> Amending<'p, S, B> {
             self.entries.carry_out(entry_lock, cell, Commit { writes, events }, deadline).await;
         // Some of several pages may be written.
         stored.inspect_err(|_| self.users.forget_read(cell))?;
-        Ok(cell.ownership.written(StreamId::State(cell.partition)).newest())
+        Ok(cell.ownership.gap_tracker(StreamId::State(cell.partition)).newest())
     }
 
     /// Stores the removal of a message. Returns the sequence of the page of amendments.

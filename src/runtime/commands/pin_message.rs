@@ -241,7 +241,7 @@ async fn store<S: Store, B: Bus>(
     });
     let writes = vec![Write::settings(other, &known, settings)];
     parts.entries.carry_out(&entry_lock, keeper, Change { writes, events }, deadline).await?;
-    Ok((changes, keeper.ownership.written(StreamId::State(keeper.partition)).newest()))
+    Ok((changes, keeper.ownership.gap_tracker(StreamId::State(keeper.partition)).newest()))
 }
 
 /// Publishes a change of pins to the user who does not keep them. The pins are read under the entry

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::Reader;
-use super::side::{Side, TWO_PAGES};
+use super::direction::{DirectionView, TWO_PAGES};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::runtime::tuning::NUMBER_READS_MAX;
@@ -26,26 +26,26 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
         seqs: &[u64],
         only: Option<Direction>,
     ) -> Result<Vec<Arc<Message>>, LoadError> {
-        let sides = self.sides.iter().filter(|side| only.is_none_or(|only| side.direction == only));
-        let sides: Vec<Side> = sides.cloned().collect();
+        let views = self.views.iter().filter(|view| only.is_none_or(|only| view.direction == only));
+        let views: Vec<DirectionView> = views.cloned().collect();
         let mut messages = Vec::new();
-        for side in &sides {
-            let is_stored = |seq: &u64| *seq > side.cleared && *seq <= side.head.mark.seq;
+        for view in &views {
+            let is_stored = |seq: &u64| *seq > view.cleared && *seq <= view.head.mark.seq;
             let shift = u64::from(failpoint::is(Fault::WrongNumber));
             let seqs = seqs.iter().map(|seq| seq + shift);
             let mut left: Vec<u64> = seqs.filter(is_stored).collect();
             while let Some(first) = left.first().copied() {
-                let found = self.with_number(side, first).await?;
+                let found = self.with_number(view, first).await?;
                 let reached = found.last().map_or(first, Slot::seq).max(first);
                 let is_wanted = |slot: &Slot| left.contains(&slot.seq());
                 let wanted: Vec<Found> = found
                     .into_iter()
                     .filter(is_wanted)
-                    .filter_map(|slot| slot.shown(&side.pair))
+                    .filter_map(|slot| slot.shown(&view.pair))
                     .collect();
                 left.retain(|seq| *seq > reached);
-                let visible = self.visible(side, wanted).await?.into_iter();
-                messages.extend(visible.map(|found| side.shown(found.stored.message)));
+                let visible = self.visible(view, wanted).await?.into_iter();
+                messages.extend(visible.map(|found| view.shown(found.stored.message)));
             }
         }
         messages.sort_unstable_by_key(|message| message.key);
@@ -58,15 +58,15 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
         &mut self,
         message: MessageId,
     ) -> Result<Option<Arc<Message>>, LoadError> {
-        for side in self.sides.clone() {
-            if side.pair.partition != message.partition() || message.key() > side.head.key {
+        for view in self.views.clone() {
+            if view.pair.partition != message.partition() || message.key() > view.head.key {
                 continue;
             }
-            let last = self.last_at(&side, message.key()).await?;
-            let last = last.and_then(|slot| slot.shown(&side.pair));
+            let last = self.last_at(&view, message.key()).await?;
+            let last = last.and_then(|slot| slot.shown(&view.pair));
             let found = last.filter(|last| last.key() == message.key()).into_iter().collect();
-            if let Some(found) = self.visible(&side, found).await?.pop() {
-                let mut found = [side.shown(found.stored.message)];
+            if let Some(found) = self.visible(&view, found).await?.pop() {
+                let mut found = [view.shown(found.stored.message)];
                 self.show_pins(&mut found).await?;
                 let [found] = found;
                 return Ok(Some(found));
@@ -75,14 +75,14 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
         Ok(None)
     }
 
-    /// Up to two pages of a side, with the message of that number if it exists.
-    async fn with_number(&self, side: &Side, seq: u64) -> Result<Vec<Slot>, LoadError> {
+    /// Up to two pages of a direction, with the message of that number if it exists.
+    async fn with_number(&self, view: &DirectionView, seq: u64) -> Result<Vec<Slot>, LoadError> {
         // The message is in this range of the stream; the number before the first is known.
-        let (mut low, mut high, mut before) = (1, side.head.stream_seq, 0);
-        let mut after = side.head;
+        let (mut low, mut high, mut before) = (1, view.head.stream_seq, 0);
+        let mut after = view.head;
         for tries in 0..NUMBER_READS_MAX {
             if let Some(start) = page_of(&after, seq) {
-                return self.reads().read(side, Start::Seq(start), TWO_PAGES).await;
+                return self.reads().read(view, Start::Seq(start), TWO_PAGES).await;
             }
             if low > high {
                 break;
@@ -90,7 +90,7 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
             let middle = low + (high - low) / 2;
             let guess =
                 if tries % 2 == 0 { guess((low, high), (before, &after), seq) } else { middle };
-            let found = self.reads().read(side, Start::Seq(guess), 1).await?;
+            let found = self.reads().read(view, Start::Seq(guess), 1).await?;
             match found.into_iter().next() {
                 Some(found) if found.seq() >= seq => {
                     after = found.head();
@@ -98,7 +98,7 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
                 }
                 Some(found) if seq - found.seq() < TWO_PAGES as u64 => {
                     let start = Start::Seq(found.stream_seq());
-                    return self.reads().read(side, start, TWO_PAGES).await;
+                    return self.reads().read(view, start, TWO_PAGES).await;
                 }
                 Some(found) => (low, before) = (found.stream_seq() + 1, found.seq()),
                 None => high = guess - 1,

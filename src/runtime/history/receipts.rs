@@ -18,10 +18,10 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
     pub(in crate::runtime) async fn newest_unconfirmed(
         &mut self,
     ) -> Result<Option<Arc<Message>>, LoadError> {
-        self.sides.retain(|side| side.direction == Direction::Receive);
-        let Some(side) = self.sides.first() else { return Ok(None) };
-        let confirmed = side.receipts.of(Direction::Receive);
-        if side.head.key <= confirmed {
+        self.views.retain(|view| view.direction == Direction::Receive);
+        let Some(view) = self.views.first() else { return Ok(None) };
+        let confirmed = view.receipts.of(Direction::Receive);
+        if view.head.key <= confirmed {
             return Ok(None);
         }
         let (mut before, mut newest) = (None, None);
@@ -51,12 +51,12 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
     ) -> Result<Vec<(Direction, Found)>, LoadError> {
         let mut found = self.find_stored(wanted).await?;
         let mut seen = Vec::with_capacity(found.len());
-        for side in self.sides.clone() {
-            let here = found.extract_if(.., |(direction, _)| *direction == side.direction);
+        for view in self.views.clone() {
+            let here = found.extract_if(.., |(direction, _)| *direction == view.direction);
             let here = here.map(|(_, found)| found).collect();
-            for mut found in self.visible(&side, here).await? {
-                side.receipts.show(side.direction, &mut found.stored.message);
-                seen.push((side.direction, found));
+            for mut found in self.visible(&view, here).await? {
+                view.receipts.show(view.direction, &mut found.stored.message);
+                seen.push((view.direction, found));
             }
         }
         Ok(seen)

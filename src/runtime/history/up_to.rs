@@ -1,7 +1,7 @@
 //! Finds how far a conversation is read after reading up to a message.
 
 use super::Reader;
-use super::side::Side;
+use super::direction::DirectionView;
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::runtime::tuning::DELETED_MESSAGES_PER_READ;
@@ -25,25 +25,25 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
         if !self.has(message).await? {
             return Ok(None);
         }
-        let received = self.sides.iter().find(|side| side.direction == Direction::Receive).cloned();
-        let Some(side) = received else { return Ok(Some(ReadUpTo::default())) };
-        let last = if message.key() >= side.head.key || failpoint::is(Fault::ReadTooFar) {
-            Some(side.head)
+        let received = self.views.iter().find(|view| view.direction == Direction::Receive).cloned();
+        let Some(view) = received else { return Ok(Some(ReadUpTo::default())) };
+        let last = if message.key() >= view.head.key || failpoint::is(Fault::ReadTooFar) {
+            Some(view.head)
         } else {
-            self.last_at(&side, message.key()).await?.map(|slot| slot.head())
+            self.last_at(&view, message.key()).await?.map(|slot| slot.head())
         };
         let Some(last) = last else { return Ok(Some(ReadUpTo::default())) };
-        let deleted_after = self.deleted_after(&side, last.stream_seq, deleted).await?;
+        let deleted_after = self.deleted_after(&view, last.stream_seq, deleted).await?;
         Ok(Some(ReadUpTo { mark: last.mark, deleted_after }))
     }
 
     /// Whether a message is in the conversation, deleted or not.
     async fn has(&self, message: MessageId) -> Result<bool, LoadError> {
-        for side in &self.sides {
-            if side.pair.partition != message.partition() || message.key() > side.head.key {
+        for view in &self.views {
+            if view.pair.partition != message.partition() || message.key() > view.head.key {
                 continue;
             }
-            let last = self.last_at(side, message.key()).await?;
+            let last = self.last_at(view, message.key()).await?;
             if last.is_some_and(|last| last.key() == message.key()) {
                 return Ok(true);
             }
@@ -54,17 +54,17 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
     /// The last message of a direction at or before a key.
     pub(super) async fn last_at(
         &self,
-        side: &Side,
+        view: &DirectionView,
         key: OrderKey,
     ) -> Result<Option<Slot>, LoadError> {
-        let Some(page) = self.reads().seek(side, key).await? else { return Ok(None) };
-        let found = self.reads().read(side, Start::Seq(page.first), 2 * PAGE_MESSAGES).await?;
+        let Some(page) = self.reads().seek(view, key).await? else { return Ok(None) };
+        let found = self.reads().read(view, Start::Seq(page.first), 2 * PAGE_MESSAGES).await?;
         let last = found.into_iter().take_while(|slot| slot.key() <= key).last();
         if last.is_some() || page.previous == 0 {
             return Ok(last);
         }
         // The key lies between two pages.
-        let found = self.reads().read(side, Start::Seq(page.previous), PAGE_MESSAGES).await?;
+        let found = self.reads().read(view, Start::Seq(page.previous), PAGE_MESSAGES).await?;
         Ok(found.into_iter().take_while(|slot| slot.key() <= key).last())
     }
 
@@ -72,14 +72,14 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
     /// `most`.
     async fn deleted_after(
         &mut self,
-        side: &Side,
+        view: &DirectionView,
         stream_seq: u64,
         most: u64,
     ) -> Result<u64, LoadError> {
         let (mut next, mut deleted) = (Some(stream_seq + 1), 0);
         while let (Some(start), true) = (next, deleted < most) {
             let found =
-                self.reads().read(side, Start::Seq(start), DELETED_MESSAGES_PER_READ).await?;
+                self.reads().read(view, Start::Seq(start), DELETED_MESSAGES_PER_READ).await?;
             next = found
                 .last()
                 .filter(|_| found.len() == DELETED_MESSAGES_PER_READ)
@@ -90,7 +90,7 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
             // A removed message is counted like a deleted one.
             let is_deleted = |slot: &&Slot| {
                 slot.counts()
-                    && slot.seq() <= side.head.mark.seq
+                    && slot.seq() <= view.head.mark.seq
                     && (slot.counted().is_removed
                         || self.deletions.contains(Direction::Receive, slot.seq()))
             };

@@ -92,12 +92,12 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             Item::Slot(Slot::Removed(removed)) => {
                 let (head, counts) = (removed.head(), removed.stub.counts);
                 receiver.lock().update(sender, |known| known.take_in_removed(head, counts));
-                receiver.ownership.written(stream).note(seq);
+                receiver.ownership.gap_tracker(stream).note(seq);
                 return Ok(());
             }
             Item::Unreadable { .. } => {
                 receiver.lock().update(sender, |known| known.pass_over(seq));
-                receiver.ownership.written(stream).note(seq);
+                receiver.ownership.gap_tracker(stream).note(seq);
                 return Ok(());
             }
         };
@@ -127,7 +127,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             }
             None => *missed_ms = missed_ms.or(Some(stored_ms)),
         }
-        receiver.ownership.written(stream).note(seq);
+        receiver.ownership.gap_tracker(stream).note(seq);
         Ok(())
     }
 
@@ -203,7 +203,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             |user: &User| user.conversations.get(sender).map_or(0, |known| known.published_seq);
         let published_seq = known(&receiver.lock());
         self.catch_up(&receiver, sender, deadline).await?;
-        if published_seq < stream_seq || ownership.written(receiver.log()).knows(stream_seq) {
+        if published_seq < stream_seq || ownership.gap_tracker(receiver.log()).knows(stream_seq) {
             return Ok(());
         }
         // A load has found it, but it is not published.

@@ -344,12 +344,12 @@ impl Ownership {
     }
 
     /// The gap tracker of one of the partition's streams.
-    pub(in crate::runtime) fn written(&self, stream: StreamId) -> MutexGuard<'_, GapTracker> {
-        let written = match stream {
+    pub(in crate::runtime) fn gap_tracker(&self, stream: StreamId) -> MutexGuard<'_, GapTracker> {
+        let tracker = match stream {
             StreamId::Log(_) => &self.log,
             StreamId::State(_) => &self.state,
         };
-        written.lock().unwrap_or_else(PoisonError::into_inner)
+        tracker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

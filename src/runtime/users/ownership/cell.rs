@@ -129,7 +129,7 @@ impl UserCell {
         if !self.ownership.may_act_at(now) {
             return Err(AppendError::Unknown);
         }
-        self.ownership.written(stream).note(seq);
+        self.ownership.gap_tracker(stream).note(seq);
         Ok(seq)
     }
 
@@ -363,7 +363,7 @@ impl QueuedPairLock {
             return Ok(pair_lock);
         }
         let receiver = pair_lock.receiver.clone();
-        let newest = || receiver.ownership.written(receiver.log()).newest();
+        let newest = || receiver.ownership.gap_tracker(receiver.log()).newest();
         let before = newest();
         pair_lock.guard = Some(timeout_at(deadline, locking).await.map_err(|_| {
             let is_stored = newest() > before;

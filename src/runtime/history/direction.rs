@@ -28,7 +28,7 @@ pub(super) const TWO_PAGES: usize = 2 * PAGE_MESSAGES;
 
 /// One direction of a conversation.
 #[derive(Clone)]
-pub(super) struct Side {
+pub(super) struct DirectionView {
     pub(super) direction: Direction,
     pub(super) pair: Pair,
     /// Which of its pages may have amendments.
@@ -44,7 +44,7 @@ pub(super) struct Side {
     pub(super) is_ahead: bool,
 }
 
-impl Side {
+impl DirectionView {
     /// A message of this direction as the user sees it.
     pub(super) fn shown(&self, mut message: Message) -> Arc<Message> {
         self.receipts.show(self.direction, &mut message);
@@ -83,7 +83,7 @@ impl Next {
 
 /// Reads one direction towards older messages.
 pub(super) struct Backward {
-    pub(super) side: Side,
+    pub(super) view: DirectionView,
     /// Messages that were read and not taken, the newest at the front.
     pub(super) buffer: VecDeque<Found>,
     /// When the first of them was read.
@@ -116,7 +116,7 @@ impl Backward {
 
     /// Whether these records, which ascend, reach the messages that were read already.
     fn joins(&self, found: &[Slot]) -> bool {
-        let Side { head, is_ahead, .. } = &self.side;
+        let DirectionView { head, is_ahead, .. } = &self.view;
         let is_end = |last: &Slot| !is_ahead && last.stream_seq() >= head.stream_seq;
         let reaches = |last: &Slot| last.key() >= self.below || is_end(last);
         found.last().is_some_and(reaches)
@@ -138,17 +138,17 @@ impl<S: Store> Reads<'_, S> {
     /// Starts to read a direction towards messages before `below`.
     pub(super) async fn start_back(
         &self,
-        side: &Side,
+        view: &DirectionView,
         below: OrderKey,
     ) -> Result<Backward, LoadError> {
-        let (next, in_first) = if below > side.head.key {
-            (Some(side.head.page), side.head.in_page())
+        let (next, in_first) = if below > view.head.key {
+            (Some(view.head.page), view.head.in_page())
         } else {
-            (self.seek(side, below).await?, 0)
+            (self.seek(view, below).await?, 0)
         };
         let next = next.map(Next::of);
-        let (side, buffer, read_at) = (side.clone(), VecDeque::new(), Instant::now());
-        Ok(Backward { side, buffer, read_at, below, next, in_first })
+        let (view, buffer, read_at) = (view.clone(), VecDeque::new(), Instant::now());
+        Ok(Backward { view, buffer, read_at, below, next, in_first })
     }
 
     /// Reads the next pages of a direction, for `count` messages. An error loses nothing of the
@@ -163,7 +163,7 @@ impl<S: Store> Reads<'_, S> {
         (cursor.next, cursor.in_first) = (None, 0);
         let Some(oldest) = found.first() else { return Ok(()) };
         let is_progress = oldest.key() < cursor.below || oldest.stream_seq() == start;
-        if is_progress && oldest.seq() > cursor.side.cleared + 1 {
+        if is_progress && oldest.seq() > cursor.view.cleared + 1 {
             cursor.next = Next::before(&found);
         }
         let below = cursor.below;
@@ -173,7 +173,7 @@ impl<S: Store> Reads<'_, S> {
         if cursor.buffer.is_empty() {
             cursor.read_at = Instant::now();
         }
-        let pair = &cursor.side.pair;
+        let pair = &cursor.view.pair;
         cursor.buffer.extend(found.into_iter().rev().filter_map(|slot| slot.shown(pair)));
         Ok(())
     }
@@ -191,19 +191,19 @@ impl<S: Store> Reads<'_, S> {
         if guess < exact {
             // Half a page more, because the guess is inexact.
             let limit = (GUESSED_PAGES + 2) * PAGE_MESSAGES + PAGE_MESSAGES / 2;
-            let found = self.read(&cursor.side, Start::Seq(guess), limit).await?;
+            let found = self.read(&cursor.view, Start::Seq(guess), limit).await?;
             // If messages are denser there, the read ended before the next known ones.
             let is_joined = found.len() < limit || cursor.joins(&found);
             if is_joined && !found.is_empty() {
                 return Ok((guess, found));
             }
         }
-        let mut found = self.read(&cursor.side, Start::Seq(exact), TWO_PAGES).await?;
+        let mut found = self.read(&cursor.view, Start::Seq(exact), TWO_PAGES).await?;
         // After a log lost its end, a page may have more messages than usual.
         let mut is_all = found.len() < TWO_PAGES;
         while let (false, false, Some(last)) = (is_all, cursor.joins(&found), found.last()) {
             let from = Start::Seq(last.stream_seq() + 1);
-            let more = self.read(&cursor.side, from, TWO_PAGES).await?;
+            let more = self.read(&cursor.view, from, TWO_PAGES).await?;
             is_all = more.len() < TWO_PAGES;
             found.extend(more);
         }
@@ -214,15 +214,15 @@ impl<S: Store> Reads<'_, S> {
     /// message before.
     pub(super) async fn seek(
         &self,
-        side: &Side,
+        view: &DirectionView,
         key: OrderKey,
     ) -> Result<Option<PagePointers>, LoadError> {
         let mut at_ms = key.unix_ms().saturating_sub(HISTORY_CLOCK_SLACK_MS);
         for tries in 1.. {
-            let found = self.read(side, Start::TimeMs(at_ms), 1).await?;
+            let found = self.read(view, Start::TimeMs(at_ms), 1).await?;
             let Some(found) = found.into_iter().next() else { break };
             if found.key() >= key {
-                return self.walk_back(side, found, key).await.map(Some);
+                return self.walk_back(view, found, key).await.map(Some);
             }
             // If the server's clock lagged when it stored this record, it probably lagged for the
             // wanted one too. If the pair was silent, the same record is found again.
@@ -232,13 +232,13 @@ impl<S: Store> Reads<'_, S> {
                 || next_ms <= at_ms
                 || tries == SEEK_TRIES_MAX
             {
-                return self.walk_forth(side, found, key).await.map(Some);
+                return self.walk_forth(view, found, key).await.map(Some);
             }
             at_ms = next_ms;
         }
         // By the server's clock every message is older than the key.
-        match self.read(side, Start::Seq(side.head.stream_seq), 1).await?.into_iter().next() {
-            Some(head) if head.key() >= key => self.walk_back(side, head, key).await.map(Some),
+        match self.read(view, Start::Seq(view.head.stream_seq), 1).await?.into_iter().next() {
+            Some(head) if head.key() >= key => self.walk_back(view, head, key).await.map(Some),
             Some(head) => Ok(Some(head.head().page)),
             None => Ok(None),
         }
@@ -247,20 +247,20 @@ impl<S: Store> Reads<'_, S> {
     /// Walks from a message at or after `key` to the page whose first message is at or before it.
     async fn walk_back(
         &self,
-        side: &Side,
+        view: &DirectionView,
         mut found: Slot,
         key: OrderKey,
     ) -> Result<PagePointers, LoadError> {
         loop {
             let page = found.head().page;
-            let opening = self.read(side, Start::Seq(page.first), 1).await?.into_iter().next();
+            let opening = self.read(view, Start::Seq(page.first), 1).await?.into_iter().next();
             let Some(opening) = opening.filter(|opening| opening.key() > key) else {
                 return Ok(page);
             };
             if page.previous == 0 {
                 return Ok(page);
             }
-            let before = self.read(side, Start::Seq(page.previous), 1).await?.into_iter().next();
+            let before = self.read(view, Start::Seq(page.previous), 1).await?.into_iter().next();
             // Retention may have removed the page before.
             match before.filter(|before| before.stream_seq() < opening.stream_seq()) {
                 Some(before) => found = before,
@@ -273,12 +273,12 @@ impl<S: Store> Reads<'_, S> {
     /// last page.
     async fn walk_forth(
         &self,
-        side: &Side,
+        view: &DirectionView,
         mut found: Slot,
         key: OrderKey,
     ) -> Result<PagePointers, LoadError> {
         loop {
-            let next = self.read(side, Start::Seq(found.stream_seq() + 1), TWO_PAGES).await?;
+            let next = self.read(view, Start::Seq(found.stream_seq() + 1), TWO_PAGES).await?;
             if let Some(reached) = next.iter().find(|next| next.key() >= key) {
                 return Ok(reached.head().page);
             }
@@ -293,10 +293,10 @@ impl<S: Store> Reads<'_, S> {
     /// are skipped.
     pub(super) async fn read(
         &self,
-        side: &Side,
+        view: &DirectionView,
         from: Start,
         limit: usize,
     ) -> Result<Vec<Slot>, LoadError> {
-        Ok(self.storage.messages(&side.pair, &side.amended, from, limit).await?)
+        Ok(self.storage.messages(&view.pair, &view.amended, from, limit).await?)
     }
 }

@@ -61,7 +61,7 @@ impl Bucket {
         }
         let targets = assign(&candidates, PARTITIONS);
         let claimed = Claimed { epoch: 3, seq: self.seq };
-        let planner = Planner {
+        let reconciler = Reconciler {
             me: &id(me),
             held: &held.iter().map(|number| (Partition(*number), claimed)).collect(),
             targets: &targets,
@@ -72,7 +72,7 @@ impl Bucket {
             stands_in_since_ms: self.stands_in_since_ms,
             now_us: self.now_us,
         };
-        planner.steps(&self.view)
+        reconciler.steps(&self.view)
     }
 
     /// The partitions that `me` claims.
@@ -241,7 +241,7 @@ fn calls_go_to_owners_that_answer() {
     bucket.own(2, Some("gone"), None);
     let targets = assign(&bucket.view.candidates(), PARTITIONS);
     let places = |silent: &BTreeSet<MemberId>| {
-        let planner = Planner {
+        let reconciler = Reconciler {
             me: &id("a"),
             held: &BTreeMap::new(),
             targets: &targets,
@@ -252,7 +252,7 @@ fn calls_go_to_owners_that_answer() {
             stands_in_since_ms: None,
             now_us: 0,
         };
-        planner.places(&bucket.view)
+        reconciler.places(&bucket.view)
     };
     let (here, there, nobody) = (Place::Here, Place::There, Place::Nobody);
     assert_eq!(places(&BTreeSet::new()), [here, there, nobody, nobody]);
@@ -279,7 +279,7 @@ fn a_partition_that_another_member_has_claimed_is_dropped() {
         let (me, silent, ttl, now_us) = (&id("a"), &BTreeSet::new(), TTL, 0);
         let (held, targets, is_leaving) = (&held, &targets, false);
         let (joined_us, stands_in_since_ms) = (0, None);
-        let planner = Planner {
+        let reconciler = Reconciler {
             me,
             held,
             targets,
@@ -290,7 +290,7 @@ fn a_partition_that_another_member_has_claimed_is_dropped() {
             stands_in_since_ms,
             now_us,
         };
-        planner.steps(&bucket.view)
+        reconciler.steps(&bucket.view)
     };
     assert_eq!(steps(&bucket), []);
     bucket.own(0, Some("other"), None);

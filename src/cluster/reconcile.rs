@@ -1,7 +1,7 @@
 //! Reconciliation: the changes of ownership that an instance has to make.
 //!
 //! A pure function of the state of the bucket, the assignment and the time. Instances that have
-//! seen different states come to different plans; compare-and-set lets one of them through.
+//! seen different states come to different transitions; compare-and-set lets one of them through.
 //!
 //! - *Claim*: a partition without a live owner, or one that was given up for this instance.
 //! - *Hand over*: a partition that is assigned to another member, once the set of members has been
@@ -14,7 +14,7 @@
 //! - *Evict*: the entry of a member exists although no heartbeat was seen for the TTL: a server may
 //!   keep an entry for longer than its TTL.
 //!
-//! Nothing is planned before the view is complete: a member that is not in it counts as dead.
+//! Nothing is decided before the view is complete: a member that is not in it counts as dead.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::storage::owners::{MemberId, Owner};
 use peerd_core::id::{OrderKey, Partition};
 
 /// The inputs of the reconciliation besides the view.
-pub struct Planner<'a> {
+pub struct Reconciler<'a> {
     /// This instance.
     pub me: &'a MemberId,
     /// The partitions that it serves, and the claim of each.
@@ -103,7 +103,7 @@ pub enum Step {
     },
 }
 
-impl Planner<'_> {
+impl Reconciler<'_> {
     /// All actions that are due.
     #[must_use]
     pub fn steps(&self, view: &View) -> Vec<Step> {
@@ -208,7 +208,7 @@ impl Planner<'_> {
         };
         let published_up_to = from.as_ref().and_then(|from| view.published_up_to(from));
         let key = published_up_to.map_or(key, |published_up_to| published_up_to.key);
-        // A dead owner's `told` entry also covers the events that it still had to redeliver, if the
+        // A dead owner's `published` entry also covers the events that it still had to redeliver, if the
         // entry was made after its claim. The revision of the entry does not show that: a write may
         // arrive late.
         let unpublished_since_ms = match (&from, published_up_to) {

@@ -11,15 +11,15 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::History;
-use super::side::{Backward, Reads};
+use super::direction::{Backward, Reads};
 use crate::bus::Bus;
-use crate::runtime::tuning::{PLACE_BYTES, READ_AHEAD_DELAY, READ_AHEAD_SHARE, READ_AHEADS_MAX};
+use crate::runtime::tuning::{PAGE_END_BYTES, READ_AHEAD_DELAY, READ_AHEAD_SHARE, READ_AHEADS_MAX};
 use crate::store::Store;
 use peerd_core::id::{OrderKey, UserId};
 
 /// The end of a page of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::runtime) struct Place {
+pub(in crate::runtime) struct PageEnd {
     /// The load of its user's state: after another load the store may differ.
     pub(super) load: u64,
     pub(super) other: UserId,
@@ -44,7 +44,7 @@ impl Rest {
 
     fn bytes(&mut self) -> usize {
         self.0.iter_mut().for_each(|cursor| cursor.buffer.shrink_to_fit());
-        PLACE_BYTES + self.0.iter().map(Backward::bytes).sum::<usize>()
+        PAGE_END_BYTES + self.0.iter().map(Backward::bytes).sum::<usize>()
     }
 
     fn has(&self, count: usize) -> bool {
@@ -54,7 +54,7 @@ impl Rest {
 
     /// Reads until there are `count` messages of each direction.
     async fn read_ahead<S: Store>(&mut self, reads: &Reads<'_, S>, count: usize) {
-        let sides = self.0.iter_mut().map(|cursor| async move {
+        let views = self.0.iter_mut().map(|cursor| async move {
             while cursor.next.is_some() && cursor.buffer.len() < count {
                 if reads.read_back(cursor, count).await.is_err() {
                     // The call that needs these messages reads them itself, and fails if that read
@@ -63,18 +63,18 @@ impl Rest {
                 }
             }
         });
-        join_all(sides).await;
+        join_all(views).await;
     }
 }
 
 /// The ends of pages of history.
-pub(super) struct Places {
-    kept: Mutex<Shelf<Place, Arc<AsyncMutex<Rest>>>>,
+pub(super) struct PageCache {
+    kept: Mutex<Shelf<PageEnd, Arc<AsyncMutex<Rest>>>>,
     patience: Duration,
     ahead: Arc<Semaphore>,
 }
 
-impl Places {
+impl PageCache {
     /// A cache of at most `bytes_max` bytes.
     pub(super) fn new(bytes_max: usize, call_deadline: Duration) -> Self {
         Self {
@@ -84,14 +84,14 @@ impl Places {
         }
     }
 
-    /// Takes the cursors of a place, if they are known. Waits for reading ahead, unless that takes
+    /// Takes the cursors for a page end, if they are known. Waits for reading ahead, unless that takes
     /// long.
-    pub(super) async fn rest(&self, place: &Place) -> Vec<Backward> {
-        let Some(rest) = self.kept().take(place) else { return Vec::new() };
+    pub(super) async fn rest(&self, page_end: &PageEnd) -> Vec<Backward> {
+        let Some(rest) = self.kept().take(page_end) else { return Vec::new() };
         timeout(self.patience, rest.lock()).await.map(|mut rest| rest.take()).unwrap_or_default()
     }
 
-    fn kept(&self) -> MutexGuard<'_, Shelf<Place, Arc<AsyncMutex<Rest>>>> {
+    fn kept(&self) -> MutexGuard<'_, Shelf<PageEnd, Arc<AsyncMutex<Rest>>>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -100,7 +100,7 @@ impl<S: Store, B: Bus> History<S, B> {
     /// Keeps where a page ended, and reads ahead as many messages as are likely to be requested.
     pub(in crate::runtime) fn keep_place(
         self: &Arc<Self>,
-        place: Place,
+        page_end: PageEnd,
         mut rest: Rest,
         likely: usize,
     ) {
@@ -109,22 +109,23 @@ impl<S: Store, B: Bus> History<S, B> {
         }
         let (bytes, has_likely) = (rest.bytes(), rest.has(likely));
         let rest = Arc::new(AsyncMutex::new(rest));
-        let Some(number) = self.places.kept().keep(place.clone(), bytes, rest.clone()) else {
+        let Some(number) = self.page_cache.kept().keep(page_end.clone(), bytes, rest.clone())
+        else {
             return;
         };
         if has_likely {
             return;
         }
-        let Ok(permit) = self.places.ahead.clone().try_acquire_owned() else { return };
+        let Ok(permit) = self.page_cache.ahead.clone().try_acquire_owned() else { return };
         let history = self.clone();
         self.env.tasks.spawn(async move {
             sleep(READ_AHEAD_DELAY).await;
-            // A caller may have taken the place already, or it may have been evicted.
-            let is_kept = history.places.kept().has(&place, number);
+            // A caller may have taken them already, or they may have been evicted.
+            let is_kept = history.page_cache.kept().has(&page_end, number);
             if let (true, Ok(mut rest)) = (is_kept, rest.try_lock()) {
-                let storage = history.env.storage(Instant::now() + history.places.patience);
+                let storage = history.env.storage(Instant::now() + history.page_cache.patience);
                 rest.read_ahead(&Reads { storage }, likely).await;
-                history.places.kept().weigh(&place, number, rest.bytes());
+                history.page_cache.kept().weigh(&page_end, number, rest.bytes());
             }
             drop(permit);
         });
