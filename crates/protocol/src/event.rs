@@ -16,7 +16,7 @@ use peerd_core::event::{DeleteType, Event, Revision};
 use peerd_core::id::UserId;
 use peerd_core::message::Message;
 use peerd_core::pins::PinInfo;
-use peerd_core::receipts::ReceiptInfo;
+use peerd_core::receipt::ReceiptInfo;
 
 /// The `state` of a connection that ended.
 const DISCONNECTED: u8 = 0;

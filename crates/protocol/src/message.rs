@@ -9,9 +9,9 @@ use super::reaction::Reactions;
 use super::replied::replied_info;
 use super::{content, size};
 use peerd_core::conversation::ConversationView;
-use peerd_core::id::UserId;
+use peerd_core::id::{Direction, UserId};
 use peerd_core::marks::ConversationMarks;
-use peerd_core::message::{Direction, Message, Pinned};
+use peerd_core::message::{Message, Pinned};
 
 /// The `conversationType` of a conversation with a peer, the only type.
 pub const PEER: u8 = 0;

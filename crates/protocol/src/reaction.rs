@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde::ser::{SerializeSeq as _, Serializer};
 
 use super::message::{PEER, Text};
-use peerd_core::id::UserId;
-use peerd_core::message::{Direction, Message};
+use peerd_core::id::{Direction, UserId};
+use peerd_core::message::Message;
 use peerd_core::reaction::{Reaction, ReactionChange};
 
 /// A user, by the ID.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::message::{PEER, Text};
 use peerd_core::message::ReceiptStatus;
-use peerd_core::receipts::ReceiptInfo;
+use peerd_core::receipt::ReceiptInfo;
 
 /// A `ZIMMessageReceiptInfo`.
 #[derive(Serialize)]

@@ -10,9 +10,10 @@ use super::items::{Item, Logged, Page, Pair, Raw, Slot};
 use crate::storage::message;
 use crate::storage::user_of;
 use crate::store::{Batch, ReadError, Record, Start, Store, StreamId};
-use peerd_core::amendment::{AmendedPages, Removed};
+use peerd_core::amendment::Removed;
 use peerd_core::conversation::Head;
 use peerd_core::id::{OrderKey, Partition, UserId};
+use peerd_core::pages::AmendedPages;
 use peerd_protocol::subject::{Token, is_sentinel, last_token};
 
 /// How far before an unreadable record the first search for a readable one begins, and the factor
