@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::ser::{SerializeSeq as _, SerializeStruct as _, Serializer};
 
-use super::message::{ConversationBody, IS_CONTENT_OMITTED, MessageBody, PEER};
+use super::message::{ConversationBody, MessageBody};
 use super::object::NAMED;
+use super::object::{IS_CONTENT_OMITTED, PEER};
 use super::reaction::{Changed, UserChanges};
 use super::receipt::ReceiptBody;
 use super::reply::{Messages, UserInfos};

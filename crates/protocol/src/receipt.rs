@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::message::{PEER, Text};
+use super::object::{PEER, Text};
 use peerd_core::message::ReceiptStatus;
 use peerd_core::receipt::ReceiptInfo;
 

@@ -18,7 +18,7 @@ use peerd_core::message::ReceiptStatus;
 use peerd_core::rejection::Rejection;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{NamedMessage, PeerType, User};
-use peerd_protocol::message::PEER;
+use peerd_protocol::object::PEER;
 use peerd_protocol::reply::{Reply, Shown};
 
 /// Confirms that the caller has read single messages.
