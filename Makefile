@@ -64,13 +64,14 @@ fuzz: ## fuzz the decoders: TARGET=bodies SECONDS=600; without TARGET, each in t
 fuzz-keep: ## add the inputs that `make fuzz` found to fuzz/corpus, and drop those that add no coverage
 	@fuzz/run keep $(TARGET)
 
-check: ## check format, lints, documentation, links, listings, tables, the image's build; writes nothing into the tree
+check: ## check format, lints, imports, documentation, links, listings, tables, the image's build; writes nothing
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --manifest-path fuzz/Cargo.toml \
 		--target-dir "$(CARGO_TARGET_DIR)" -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+	docs/check-imports
 	docs/check-links
 	docs/listings
 	docs/scale

@@ -29,7 +29,7 @@ use peerd_testkit::{self as support, faults};
 use crate::{
     dashboard::Dashboard,
     failure::{panic_in_plain_words, report_failure},
-    faults::caller::Failure,
+    faults::failure::Failure,
     impact::Impact,
     stage::{NODES, Stage},
     stop::asked_to_stop,

@@ -29,7 +29,7 @@ use peerd_testkit::{self as support, faults};
 
 use crate::{
     failure::{panic_in_plain_words, report_failure},
-    faults::caller::Failure,
+    faults::failure::Failure,
     report::Report,
     stage::Stage,
     stop::asked_to_stop,

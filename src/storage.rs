@@ -28,11 +28,12 @@ pub mod tuning;
 use serde::Deserialize;
 
 use crate::wire::packed::{RecordError, from_slice};
-use peerd_core::amendment::{AmendedPages, AmendmentPage};
+use peerd_core::amendment::AmendmentPage;
 use peerd_core::blocklist::BlockNumber;
 use peerd_core::conversation::Settings;
 use peerd_core::deletions::{Bitmap, PageId};
 use peerd_core::id::{OrderKey, Partition, UserId};
+use peerd_core::pages::AmendedPages;
 use peerd_core::subscriptions::Subscriptions;
 use peerd_core::user::Account;
 use peerd_protocol::content::NUMBER_MAX;

@@ -24,12 +24,12 @@ use peerd_core::message::{Annotations, Message, Pinned, ReceiptStatus, Revocatio
 use peerd_core::pins::{PinInfo, PinStatus};
 use peerd_core::privacy::{Hidden, Privacy};
 use peerd_core::reaction::{Reaction, ReactionChange};
-use peerd_core::receipts::ReceiptInfo;
+use peerd_core::receipt::ReceiptInfo;
 use peerd_core::rejection::Rejection;
 use peerd_core::reply::{Original, Reference, Reply as ReplyTo};
 use peerd_core::send::Push;
-use peerd_core::status::{CustomStatus, OnlineStatus, UserStatus};
 use peerd_core::user_info::{FullUserInfo, Profile, UserInfo};
+use peerd_core::user_status::{CustomStatus, OnlineStatus, UserStatus};
 use peerd_protocol::encoding::{Encode as _, Encoding};
 use peerd_protocol::event::EventBody;
 use peerd_protocol::failure::{CallError, Failure, FailureBody};

@@ -15,10 +15,7 @@ use peerd_testkit::{self as support, faults};
 use tokio::time::Instant;
 
 use crate::{
-    faults::{
-        caller::{Failure, count},
-        load::Plan,
-    },
+    faults::{caller::count, failure::Failure, load::Plan},
     scene::Scene,
     support::{Nats, Peerd},
 };

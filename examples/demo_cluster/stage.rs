@@ -10,7 +10,8 @@ use tokio::{
 use crate::{
     dashboard::{Dashboard, say},
     faults::{
-        caller::{CALL_DEADLINE, Caller, Failure, Manner},
+        caller::{CALL_DEADLINE, Caller, Manner},
+        failure::Failure,
         judged::judge,
         load::{Load, Plan},
         notes::Disturbed,

@@ -10,7 +10,8 @@ use tokio::{
 
 use crate::{
     faults::{
-        caller::{CALL_DEADLINE, Caller, Failure, Manner, count},
+        caller::{CALL_DEADLINE, Caller, Manner, count},
+        failure::Failure,
         judged::{Judged, judge},
         load::{Load, Plan},
         notes::Disturbed,

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    faults::caller::Failure,
+    faults::failure::Failure,
     sample::Sample,
     support::process::{self, Held},
 };

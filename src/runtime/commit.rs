@@ -33,7 +33,7 @@ use peerd_core::event::{BlacklistAction, Event, Messages, Publication};
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::marks::ConversationMarks;
 use peerd_core::pins::Pins;
-use peerd_core::receipts::ReceiptMarks;
+use peerd_core::receipt::ReceiptMarks;
 use peerd_core::rejection::Rejection;
 use peerd_core::subscriptions::Subscriptions;
 use peerd_core::user::{Account, User};

@@ -15,8 +15,8 @@ use crate::bus::Bus;
 use crate::storage::reads::Found;
 use crate::store::Store;
 use peerd_core::conversation::{Conversation, ConversationView};
-use peerd_core::id::UserId;
-use peerd_core::message::{Direction, Message};
+use peerd_core::id::{Direction, UserId};
+use peerd_core::message::Message;
 use peerd_core::user::{Account, User};
 use peerd_core::user_info::Profile;
 

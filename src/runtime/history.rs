@@ -47,9 +47,9 @@ use crate::storage::reads::{Found, Slot};
 use crate::store::{Start, Store};
 use peerd_core::conversation::{Conversation, Head};
 use peerd_core::deletions::{Deletions, PageId};
-use peerd_core::id::{OrderKey, Partition, UserId};
+use peerd_core::id::{Direction, OrderKey, Partition, UserId};
 use peerd_core::limits::PAGE_MESSAGES;
-use peerd_core::message::{Direction, Message};
+use peerd_core::message::Message;
 use peerd_protocol::subject::Token;
 
 /// Reads conversations, and keeps the page cache.

@@ -22,8 +22,9 @@ use crate::failpoint::{self, Fault};
 use crate::store::Store;
 use crate::wire::owner_request::ReadStatus;
 use peerd_core::id::UserId;
-use peerd_core::status::{OnlineStatus, Presence, UserStatus, Viewer};
+use peerd_core::status::{Presence, Viewer};
 use peerd_core::user::Account;
+use peerd_core::user_status::{OnlineStatus, UserStatus};
 use peerd_protocol::failure::{CallError, Failure};
 
 /// Reads the status of users, and publishes its changes.

@@ -26,8 +26,8 @@ use crate::storage::reads::{Item, Logged, Raw};
 use crate::store::{Start, Store, StreamId};
 use peerd_core::conversation::{Conversation, ConversationEvent, ConversationView};
 use peerd_core::event::Event;
-use peerd_core::id::{Partition, UserId};
-use peerd_core::message::{Direction, Message};
+use peerd_core::id::{Direction, Partition, UserId};
+use peerd_core::message::Message;
 use peerd_protocol::failure::Failure;
 
 /// A partition whose owner has died, and the time since which its events may be unpublished.

@@ -17,8 +17,8 @@ use crate::bus::Bus;
 use crate::storage::reads::{Found, Item, Page};
 use crate::store::{Start, Store};
 use peerd_core::event::Event;
-use peerd_core::id::{OrderKey, UserId};
-use peerd_core::message::{Direction, Message};
+use peerd_core::id::{Direction, OrderKey, UserId};
+use peerd_core::message::Message;
 use peerd_core::user::User;
 
 #[cfg(test)]

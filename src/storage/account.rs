@@ -12,9 +12,9 @@ use crate::wire::packed::{EncodeError, RecordError, check_numbers, version};
 use peerd_core::encoding::Encoding;
 use peerd_core::id::Partition;
 use peerd_core::privacy::Privacy;
-use peerd_core::status::CustomStatus;
 use peerd_core::user::{Account, Session};
 use peerd_core::user_info::Profile;
+use peerd_core::user_status::CustomStatus;
 use peerd_protocol::subject::{Subjects, Token};
 
 const KIND: &str = Kind::Account.name();

@@ -12,14 +12,14 @@ use super::fields::{FieldsIn, FieldsOut};
 use super::tuning::AMENDMENTS_BYTES_MAX;
 use crate::wire::packed::{ContentV1, EncodeError, Flags, RecordError, check_numbers, local_id};
 use peerd_core::amendment::{
-    AmendedPages, Amendment, AmendmentPage, Change, RANGES_MAX, Receipt, Removed, Replacement,
-    Stub, page_number,
+    Amendment, AmendmentPage, Change, Receipt, Removed, Replacement, Stub,
 };
 use peerd_core::content::MessageType;
 use peerd_core::conversation::{Mark, PagePointers};
 use peerd_core::id::{OrderKey, Partition};
 use peerd_core::limits::{REACTION_COUNT_MAX, REACTION_TYPE_MAX_BYTES, REACTION_TYPES_MAX};
 use peerd_core::message::{ReceiptStatus, Revocation};
+use peerd_core::pages::{AmendedPages, RANGES_MAX, page_number};
 use peerd_core::reaction::Reaction;
 use peerd_core::reply::RepliedPages;
 use peerd_protocol::content::NUMBER_MAX;

@@ -25,17 +25,16 @@ use serde_bytes::Bytes as ByteSlice;
 use super::fields::{self, FieldsIn, FieldsOut};
 use super::{Kind, read};
 use crate::wire::packed::{EncodeError, RecordError, check_numbers, version};
-use peerd_core::amendment::AmendedPages;
 use peerd_core::conversation::{
     Cleared, Delisted, Mark, MarkedUnread, NotificationStatus, Removing, Settings,
 };
 use peerd_core::deletions::{Bitmap, Deletions, PageId};
-use peerd_core::id::{OrderKey, Partition};
+use peerd_core::id::{Direction, OrderKey, Partition};
 use peerd_core::later::LaterFields;
 use peerd_core::marks::ConversationMarks;
-use peerd_core::message::Direction;
+use peerd_core::pages::AmendedPages;
 use peerd_core::pins::{Pin, PinnedId, Pins};
-use peerd_core::receipts::ReceiptMarks;
+use peerd_core::receipt::ReceiptMarks;
 use peerd_protocol::subject::{Subjects, Token};
 
 const KIND: &str = Kind::Conversation.name();

@@ -10,8 +10,7 @@ use super::fields::{FieldsIn, FieldsOut};
 use super::{Kind, read};
 use crate::wire::packed::{EncodeError, RecordError, version};
 use peerd_core::deletions::{Bitmap, PageId};
-use peerd_core::id::Partition;
-use peerd_core::message::Direction;
+use peerd_core::id::{Direction, Partition};
 use peerd_protocol::subject::{Subjects, Token};
 
 const KIND: &str = Kind::Deletions.name();

@@ -7,7 +7,7 @@ use serde::ser::Error as _;
 use super::*;
 use crate::wire::packed::EncodeError;
 use peerd_core::amendment::{
-    AmendedPages, Amendment, AmendmentPage, Change, Receipt, Removed, Replacement, Stub,
+    Amendment, AmendmentPage, Change, Receipt, Removed, Replacement, Stub,
 };
 use peerd_core::content::{Content, MessageType};
 use peerd_core::conversation::{
@@ -15,20 +15,21 @@ use peerd_core::conversation::{
 };
 use peerd_core::deletions::Deletions;
 use peerd_core::encoding::Encoding;
-use peerd_core::id::{LocalMessageId, OrderKey};
+use peerd_core::id::{Direction, LocalMessageId, OrderKey};
 use peerd_core::later::LaterFields;
 use peerd_core::limits::SUBSCRIPTIONS_MAX;
 use peerd_core::marks::{ConversationMark, ConversationMarks};
-use peerd_core::message::{Direction, ReceiptStatus, Revocation};
+use peerd_core::message::{ReceiptStatus, Revocation};
+use peerd_core::pages::AmendedPages;
 use peerd_core::pins::{Pin, PinnedId, Pins};
 use peerd_core::privacy::{Hidden, Privacy};
 use peerd_core::reaction::Reaction;
-use peerd_core::receipts::ReceiptMarks;
+use peerd_core::receipt::ReceiptMarks;
 use peerd_core::reply::RepliedPages;
-use peerd_core::status::CustomStatus;
 use peerd_core::subscriptions::{Subscription, Subscriptions};
 use peerd_core::user::Session;
 use peerd_core::user_info::Profile;
+use peerd_core::user_status::CustomStatus;
 
 /// Entries as each version writes them. As with records, a line is never changed.
 const ACCOUNTS_V1: &str = include_str!("../../tests/golden/accounts-v1.txt");

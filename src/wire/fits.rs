@@ -358,7 +358,7 @@ fn a_message_that_fits_nowhere_is_shown_without_its_content() {
         let body = decoded(encoding, body);
         let [first, shortened, last] = &list(&body, "messageList")[..] else { panic!("three") };
         assert_eq!((&first["message"], &last["message"]), (&"small".into(), &"small".into()));
-        assert!(first.get(peerd_protocol::message::IS_CONTENT_OMITTED).is_none());
+        assert!(first.get(peerd_protocol::object::IS_CONTENT_OMITTED).is_none());
         let shortened = shortened.as_object().expect("an object");
         assert_eq!(shortened["isContentOmitted"], true);
         assert!(!shortened.contains_key("message"));

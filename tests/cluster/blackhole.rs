@@ -8,10 +8,7 @@ use super::{
     settings::{rounds, ttl},
 };
 use crate::{
-    faults::{
-        caller::{Failure, Manner},
-        notes::Disturbed,
-    },
+    faults::{caller::Manner, failure::Failure, notes::Disturbed},
     support::{Flow, Nats, Proxy},
     wait::say,
 };

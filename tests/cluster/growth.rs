@@ -10,7 +10,7 @@ use super::{
     scene::{Scene, Setup},
 };
 use crate::{
-    faults::caller::{Failure, Manner},
+    faults::{caller::Manner, failure::Failure},
     support::{Nats, Peerd},
     wait::{say, until},
 };

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{machine, scene::Setup, settings::rounds};
 use crate::{
-    faults::caller::{Failure, Manner},
+    faults::{caller::Manner, failure::Failure},
     support::{Client, Nats, login, start_instances, token},
     wait::say,
 };

@@ -8,7 +8,7 @@ use super::{
     settings::{kills, ttl},
 };
 use crate::{
-    faults::caller::{Failure, Manner},
+    faults::{caller::Manner, failure::Failure},
     support::{Nats, Observer},
 };
 

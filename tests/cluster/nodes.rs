@@ -7,10 +7,7 @@ use super::{
     scene::{Scene, Setup},
 };
 use crate::{
-    faults::{
-        caller::{Failure, Manner},
-        notes::Disturbed,
-    },
+    faults::{caller::Manner, failure::Failure, notes::Disturbed},
     support::NatsCluster,
     wait::say,
 };

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
-use crate::faults::caller::Failure;
+use crate::faults::failure::Failure;
 
 const BUCKET: &str = "PEER_OWNERS";
 const READS_AT_ONCE: usize = 16;

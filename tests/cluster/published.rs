@@ -25,7 +25,8 @@ use super::{
 };
 use crate::{
     faults::{
-        caller::{Caller, Failure, Manner},
+        caller::{Caller, Manner},
+        failure::Failure,
         random::Random,
         reading,
     },

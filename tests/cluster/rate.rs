@@ -17,7 +17,8 @@ use tokio::{
 use super::{machine, owners::Owners, scene::Setup, settings::rounds};
 use crate::{
     faults::{
-        caller::{Answer, Caller, Failure, Manner},
+        caller::{Answer, Caller, Manner},
+        failure::Failure,
         random::Random,
         reading,
     },

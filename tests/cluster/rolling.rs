@@ -14,7 +14,10 @@ use super::{
     settings::rounds,
 };
 use crate::{
-    faults::caller::{Caller, Failure, Manner, count},
+    faults::{
+        caller::{Caller, Manner, count},
+        failure::Failure,
+    },
     support::{Nats, Observer},
     wait::say,
 };

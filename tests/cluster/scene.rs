@@ -10,7 +10,8 @@ use super::{
 };
 use crate::{
     faults::{
-        caller::{Caller, Counts, Failure, Manner},
+        caller::{Caller, Counts, Manner},
+        failure::Failure,
         judged::judge,
         load::{Load, Plan, RECOVERY_DEADLINE, Recovery},
         notes::Disturbed,

@@ -10,7 +10,10 @@ use super::{
     settings::rounds,
 };
 use crate::{
-    faults::caller::{Failure, Manner, count},
+    faults::{
+        caller::{Manner, count},
+        failure::Failure,
+    },
     support::{Nats, start_instances},
     wait::say,
 };

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use serde_json::{Value, json};
 
 use crate::{
-    faults::caller::{Caller, Failure},
+    faults::{caller::Caller, failure::Failure},
     support::{Nats, Peerd},
 };
 

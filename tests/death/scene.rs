@@ -6,7 +6,8 @@ use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
     faults::{
-        caller::{CALL_DEADLINE, Caller, Counts, Failure},
+        caller::{CALL_DEADLINE, Caller, Counts},
+        failure::Failure,
         judged::{Judged, judge},
         load::{Load, Plan, Recovery},
         notes::Disturbed,

@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::budget::Budget;
-use super::load::{Shared, read_reply_subject, reply_subject};
 use super::numbers::micros;
+use super::shared::{Shared, read_reply_subject, reply_subject};
 use super::tally::{Answer, RATE_LIMITED, Tally};
 
 /// How often slots that wait, or whose answer is late, are checked.

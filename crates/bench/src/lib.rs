@@ -19,6 +19,7 @@ mod report;
 pub mod responder;
 mod schedule;
 mod session;
+mod shared;
 mod sizes;
 mod table;
 mod tally;
@@ -35,11 +36,11 @@ use clap::ValueEnum;
 use peerd_protocol::discovery::THIS_BUILD;
 use peerd_protocol::encoding::Encoding;
 
-use self::load::{Offer, Plan};
 use self::numbers::{count, float};
 pub use self::report::Report;
 use self::report::{Load, Setting, Who};
 use self::session::Session;
+use self::shared::{Offer, Plan};
 pub use self::table::Layout;
 
 /// The shares of the top rate that the points of a chart offer, in percent.

@@ -10,9 +10,9 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval};
 
-use super::load::{Shared, read_reply_subject, reply_subject};
 use super::numbers::{count, micros};
 use super::schedule::Schedule;
+use super::shared::{Shared, read_reply_subject, reply_subject};
 use super::tally::Tally;
 
 /// How often to check whether the last answer has arrived.

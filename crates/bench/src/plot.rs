@@ -268,8 +268,8 @@ fn label(number: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::load::Offer;
     use super::super::report::tests::{report, round};
+    use super::super::shared::Offer;
     use super::*;
 
     fn load(rate: f64, p50_us: u64) -> Load {

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::load::{Measured, Offer};
+use super::load::Measured;
 use super::numbers::{Summary, median};
 use super::process::Used;
+use super::shared::Offer;
 use super::tally::Refused;
 
 /// The figures of a run. Its serialization is the output of `--json`.

@@ -11,12 +11,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
-use super::load::{self, Measured, Offer, Progress, Target};
+use super::load::{self, Measured, Progress};
 use super::marker::Run;
 use super::numbers::{count, float};
 use super::process::{self, Processes};
 use super::report::{LeftBehind, Load, Round, Setting, Who};
 use super::responder::Responder;
+use super::shared::{Offer, Target};
 use super::tally::RATE_LIMITED;
 use super::users::{self, Pair};
 use super::{

@@ -7,7 +7,7 @@ use async_nats::jetstream;
 use futures::StreamExt as _;
 use tokio::time::{Instant, timeout_at};
 
-use super::load::Target;
+use super::shared::Target;
 use super::users::{Pair, TRY_FOR, until_accepted};
 use peerd_protocol::event::BUNDLE;
 use peerd_protocol::subject::{Subjects, Token};

@@ -180,9 +180,9 @@ fn cells(ratio: Option<Ratio>) -> [String; 3] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::load::Offer;
     use super::super::report::Who;
     use super::super::report::tests::{report, round};
+    use super::super::shared::Offer;
     use super::*;
 
     /// Cells separated by bars, and heads in one line.

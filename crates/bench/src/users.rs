@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::load::{Call, Target};
 use super::marker::{Run, Template};
+use super::shared::{Call, Target};
 use super::tally::Answer;
 use peerd_core::id::UserId;
 use peerd_core::rejection::Rejection;

@@ -5,10 +5,10 @@ use super::amendment::{Amendment, Change, Receipt, Removed, Replacement, Stub};
 use super::content::Content;
 use super::conversation::{Mark, PagePointers};
 use super::event::{Event, Messages};
-use super::id::UserId;
+use super::id::{Direction, UserId};
 use super::later::LaterFields;
 use super::limits::{EDIT_WINDOW_MS, Limits, REACTION_WINDOW_MS};
-use super::message::{Direction, Message, ReceiptStatus, Revocation};
+use super::message::{Message, ReceiptStatus, Revocation};
 use super::reaction::{self, Reaction, ReactionChange};
 use super::rejection::Rejection;
 

@@ -2,8 +2,7 @@
 
 use super::conversation::{Conversation, Head, Settings};
 use super::event::Totals;
-use super::id::{OrderKey, UserId};
-use super::message::Direction;
+use super::id::{Direction, OrderKey, UserId};
 
 /// The most differences recorded for one conversation.
 pub const DIFFERENCES_MAX: usize = 16;

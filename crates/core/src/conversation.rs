@@ -2,19 +2,20 @@
 
 use std::sync::{Arc, Weak};
 
-use super::amendment::{AmendedPages, page_number};
 use super::deletions::Deletions;
-use super::id::{OrderKey, UserId};
+use super::id::{Direction, OrderKey, UserId};
 use super::later::LaterFields;
 use super::marks::ConversationMarks;
-use super::message::{Direction, Message};
+use super::message::Message;
+use super::pages::{AmendedPages, page_number};
 use super::pins::Pins;
-use super::receipts::ReceiptMarks;
+use super::receipt::ReceiptMarks;
 use super::repeats::Repeats;
 use super::user_info::Profile;
 
 mod head;
 
+pub(crate) use self::head::head_at;
 pub use self::head::{Cleared, Head, Mark, PagePointers};
 
 /// Whether a conversation counts in the total and causes pushes, with the SDK's number.

@@ -2,8 +2,8 @@
 
 use super::conversation::{Cleared, Conversation, Delisted, Settings};
 use super::deletions::Deletions;
-use super::id::OrderKey;
-use super::message::{Direction, Message};
+use super::id::{Direction, OrderKey};
+use super::message::Message;
 
 /// The settings after single messages of the conversation were deleted, and which of `messages` (by
 /// index) had not been deleted before; `None` if there were none. The deletion pages of the

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::id::Direction;
 use super::later::LaterFields;
-use super::message::Direction;
 
 /// Messages that share one bitmap.
 pub const PAGE_BITS: u64 = 1024;

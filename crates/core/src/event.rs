@@ -10,9 +10,9 @@ use super::message::Message;
 use super::pins::PinInfo;
 use super::privacy::Privacy;
 use super::reaction::ReactionChange;
-use super::receipts::ReceiptInfo;
-use super::status::UserStatus;
+use super::receipt::ReceiptInfo;
 use super::user_info::{FullUserInfo, UserInfo};
+use super::user_status::UserStatus;
 
 /// The revision of a user's conversations. It rises with each change of them and names the previous
 /// one, so that a client notices a missed event.

@@ -14,7 +14,8 @@ use hashbrown::HashMap;
 
 use super::id::UserId;
 use super::limits::WATCHERS_MAX;
-use super::status::{Presence, UserStatus};
+use super::status::Presence;
+use super::user_status::UserStatus;
 
 /// How often a follower receives an event at most.
 const EVENT_INTERVAL_US: u64 = 1_000_000;
@@ -308,7 +309,7 @@ impl Follower {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{CustomStatus, OnlineStatus};
+    use crate::user_status::{CustomStatus, OnlineStatus};
 
     const SECOND_US: u64 = 1_000_000;
 

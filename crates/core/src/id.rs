@@ -205,6 +205,16 @@ impl fmt::Display for MessageId {
     }
 }
 
+/// The direction of a message from one user's point of view, with the SDK's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Direction {
+    /// The user sent it.
+    Send = 0,
+    /// The user received it.
+    Receive = 1,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

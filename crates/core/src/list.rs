@@ -138,8 +138,8 @@ fn rank<'a>(id: &'a UserId, conversation: &Conversation) -> Rank<'a> {
 mod tests {
     use super::*;
     use crate::conversation::{Head, Mark};
+    use crate::id::Direction;
     use crate::marks::ConversationMark;
-    use crate::message::Direction;
 
     fn id(text: &str) -> UserId {
         UserId::new(text, "userID").expect("a valid ID")

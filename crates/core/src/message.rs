@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use hashbrown::DefaultHashBuilder;
 
 use super::content::{Content, MessageType};
-use super::id::{LocalMessageId, MessageId, OrderKey, Partition, UserId};
+use super::id::{Direction, LocalMessageId, MessageId, OrderKey, Partition, UserId};
 use super::reaction::{REACTION_BYTES, Reaction};
 use super::reply::{Original, RepliedPages, Reply};
 
@@ -241,14 +241,4 @@ impl Message {
     pub fn other(&self, viewer: &UserId) -> &UserId {
         if *viewer == self.sender { &self.receiver } else { &self.sender }
     }
-}
-
-/// The direction of a message from one user's point of view, with the SDK's number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Direction {
-    /// The user sent it.
-    Send = 0,
-    /// The user received it.
-    Receive = 1,
 }

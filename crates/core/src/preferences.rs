@@ -127,8 +127,8 @@ mod tests {
     use super::*;
     use crate::clear::clear_unread;
     use crate::conversation::{Head, Mark};
+    use crate::id::Direction;
     use crate::marks::ConversationMarks;
-    use crate::message::Direction;
 
     const KEY: OrderKey = OrderKey(9);
 

@@ -1,9 +1,10 @@
-//! The user's own profile: name, avatar, extended data.
+//! The user's own profile (name, avatar, extended data) and privacy settings.
 
 use std::sync::Arc;
 
 use super::id::UserId;
 use super::limits::PROFILE_CHANGES_PER_SECOND;
+use super::privacy::Hidden;
 use super::rejection::Rejection;
 use super::user::{Account, User};
 use super::user_info::{FullUserInfo, UserInfo};
@@ -30,6 +31,15 @@ impl User {
             ProfileChange::ExtendedData(data) => account.extended_data = shared(data),
         }
         (account != self.account).then_some(account)
+    }
+
+    /// The account with changed privacy settings; `None` if nothing changes.
+    #[must_use]
+    pub fn change_privacy(&self, changes: &[(Hidden, Option<bool>)]) -> Option<Account> {
+        let after = changes.iter().fold(self.account.privacy, |privacy, (what, hide)| {
+            hide.map_or(privacy, |hide| privacy.with(*what, hide))
+        });
+        (after != self.account.privacy).then(|| Account { privacy: after, ..self.account.clone() })
     }
 
     /// Admits a change of the profile, by the rate.
@@ -71,6 +81,7 @@ mod tests {
     use super::*;
     use crate::conversation::{Conversation, Head, Mark, PagePointers};
     use crate::id::OrderKey;
+    use crate::privacy::Privacy;
 
     fn id(name: &str) -> UserId {
         UserId::new(name, "userID").expect("a valid ID")
@@ -124,5 +135,20 @@ mod tests {
         }
         assert_eq!(user.newest_peers(2), [id("carol"), id("dora")]);
         assert_eq!(user.newest_peers(9), [id("carol"), id("dora"), id("bob")]);
+    }
+
+    #[test]
+    fn parts_that_are_left_out_stay_and_unknown_ones_are_kept() {
+        let mut user = User::new(UserId::new("alice", "userID").expect("a valid ID"));
+        user.account.privacy = Privacy::from_bits(1 << 20);
+        let typing = [(Hidden::ReadReceipts, None), (Hidden::Typing, Some(true))];
+        user.account = user.change_privacy(&typing).expect("a change");
+        assert!(user.account.privacy.hides(Hidden::Typing));
+        assert!(!user.account.privacy.hides(Hidden::ReadReceipts));
+        assert_eq!(user.account.privacy.bits(), 1 << 20 | 1 << 1);
+        assert_eq!(user.change_privacy(&typing), None);
+        assert_eq!(user.change_privacy(&[]), None);
+        let shown = user.change_privacy(&[(Hidden::Typing, Some(false))]).expect("a change");
+        assert_eq!(shown.privacy.bits(), 1 << 20);
     }
 }

@@ -1,9 +1,8 @@
 //! Reactions to a message: each of its two users may react with several types, and several times
 //! with each.
 
-use super::id::UserId;
+use super::id::{Direction, UserId};
 use super::limits::{REACTION_COUNT_MAX, REACTION_TYPES_MAX};
-use super::message::Direction;
 use super::rejection::Rejection;
 
 /// A sixth of the maximum size of the reactions with one type in a body: IDs, names of fields, and

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use smallvec::smallvec;
 
-use super::conversation::{Conversation, Head, Mark, PagePointers};
+use super::conversation::{Conversation, Head, Mark, PagePointers, head_at};
 use super::event::{Event, Publication};
-use super::id::{OrderKey, Partition, UserId};
+use super::id::{Direction, OrderKey, Partition, UserId};
 use super::limits::Limits;
-use super::message::{Annotations, Direction, Message};
+use super::message::{Annotations, Message};
 use super::rejection::Rejection;
 use super::repeats::{Known, Repeat};
 use super::send::Delivery;
@@ -44,24 +44,6 @@ impl Placed {
 #[must_use]
 pub const fn head(message: &Message, mark: Mark, page: PagePointers, stream_seq: u64) -> Head {
     head_at(message.key, message.timestamp_ms, mark, page, stream_seq)
-}
-
-/// The head that a message with this key makes, removed or not.
-pub(crate) const fn head_at(
-    key: OrderKey,
-    timestamp_ms: u64,
-    mark: Mark,
-    page: PagePointers,
-    stream_seq: u64,
-) -> Head {
-    let first = if page.first == 0 { stream_seq } else { page.first };
-    Head {
-        mark,
-        key,
-        timestamp_ms,
-        stream_seq,
-        page: PagePointers { first, previous: page.previous },
-    }
 }
 
 /// The answer of the receiver's owner to the sender's.

@@ -3,10 +3,9 @@
 //! A reply is stored with a reference and without a copy, so that a change of the original shows in
 //! all of its replies, and a removed content is nowhere else.
 
-use super::amendment::{AmendedPages, page_number};
 use super::content::Content;
-use super::id::{MessageId, OrderKey, Partition};
-use super::message::Direction;
+use super::id::{Direction, MessageId, OrderKey, Partition};
+use super::pages::{AmendedPages, page_number};
 
 /// How many messages of the same sender may be stored between the decision to reply and the reply.
 const AHEAD_MAX: u64 = 32;

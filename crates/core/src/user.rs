@@ -8,16 +8,15 @@ use super::blocklist::Blocklist;
 use super::conversation::{Conversation, Gone, Settings};
 use super::encoding::Encoding;
 use super::event::{Events, Publication, Revision, Totals};
-use super::id::{OrderKey, UserId};
+use super::id::{Direction, OrderKey, UserId};
 use super::later::LaterFields;
 use super::limits::Limits;
-use super::message::Direction;
 use super::privacy::Privacy;
 use super::rate::{Signals, Window};
 use super::rejection::Rejection;
-use super::status::CustomStatus;
 use super::subscriptions::Subscriptions;
 use super::user_info::Profile;
+use super::user_status::CustomStatus;
 
 /// A session: one login of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]

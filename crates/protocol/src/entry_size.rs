@@ -8,8 +8,8 @@ use super::size::{AROUND_BYTES, counted};
 use peerd_core::conversation::ConversationView;
 use peerd_core::id::UserId;
 use peerd_core::message::Message;
-use peerd_core::status::UserStatus;
 use peerd_core::user_info::{Profile, UserInfo};
+use peerd_core::user_status::UserStatus;
 
 /// The bytes of a listed user around its ID and its profile.
 const AROUND_USER_BYTES: usize = 96;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::ser::{SerializeSeq as _, SerializeStruct as _, Serializer};
 
-use super::message::{ConversationBody, IS_CONTENT_OMITTED, MessageBody, PEER};
+use super::message::{ConversationBody, MessageBody};
 use super::object::NAMED;
+use super::object::{IS_CONTENT_OMITTED, PEER};
 use super::reaction::{Changed, UserChanges};
 use super::receipt::ReceiptBody;
 use super::reply::{Messages, UserInfos};
@@ -16,7 +17,7 @@ use peerd_core::event::{DeleteType, Event, Revision};
 use peerd_core::id::UserId;
 use peerd_core::message::Message;
 use peerd_core::pins::PinInfo;
-use peerd_core::receipts::ReceiptInfo;
+use peerd_core::receipt::ReceiptInfo;
 
 /// The `state` of a connection that ended.
 const DISCONNECTED: u8 = 0;

@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::decode::USER_ID;
-use super::message::PEER;
+use super::object::PEER;
 use peerd_core::id::{LOCAL_MESSAGE_ID_MAX_BYTES, LocalMessageId, MessageId};
 use peerd_core::id::{USER_ID_MAX_BYTES, UserId};
 use peerd_core::rejection::Rejection;

@@ -14,7 +14,7 @@ pub mod field;
 pub mod fit;
 pub mod message;
 pub mod msgpack;
-mod object;
+pub mod object;
 pub mod packed;
 pub mod plain;
 pub mod push;

@@ -4,20 +4,15 @@ use serde::Serialize;
 use serde::ser::{SerializeSeq as _, Serializer};
 
 use super::encoding::Encoding;
-use super::object::{self, Object, Sink};
-use super::reaction::Reactions;
+use super::object::{self, IS_CONTENT_OMITTED, Object, PEER, Sink, Text};
+use super::reaction::reactions_of;
 use super::replied::replied_info;
 use super::{content, size};
 use peerd_core::conversation::ConversationView;
-use peerd_core::id::UserId;
+use peerd_core::id::{Direction, UserId};
 use peerd_core::marks::ConversationMarks;
-use peerd_core::message::{Direction, Message, Pinned};
+use peerd_core::message::{Message, Pinned};
 
-/// The `conversationType` of a conversation with a peer, the only type.
-pub const PEER: u8 = 0;
-/// The field that marks a message or an event without its content, which would be larger than the
-/// server accepts.
-pub const IS_CONTENT_OMITTED: &str = "isContentOmitted";
 /// The `sentStatus` of a message that was stored or delivered.
 const SUCCESS: u8 = 1;
 
@@ -96,28 +91,6 @@ impl Object for Shown<'_> {
             reactions_of(message, viewer, sink)?;
         }
         replied_info(message, has_original, sink)
-    }
-}
-
-/// Adds the reactions to a message, if there are any.
-pub(super) fn reactions_of<K: Sink>(
-    message: &Message,
-    viewer: &UserId,
-    sink: &mut K,
-) -> Result<(), K::Error> {
-    if message.reactions().is_empty() {
-        return Ok(());
-    }
-    sink.field("reactions", &Reactions { message, viewer })
-}
-
-/// A number that bodies show as a string.
-pub(super) struct Text(pub(super) u64);
-
-impl Serialize for Text {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // `collect_str` would allocate: rmp-serde collects the text in a buffer of its own.
-        serializer.serialize_str(itoa::Buffer::new().format(self.0))
     }
 }
 

@@ -1,11 +1,16 @@
 //! Objects that list their fields once, from which the number of fields follows. A `MessagePack`
-//! map begins with the number of its fields.
+//! map begins with the number of its fields. Also the values that several bodies have.
 
 use std::convert::Infallible;
 
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
+/// The `conversationType` of a conversation with a peer, the only type.
+pub const PEER: u8 = 0;
+/// The field that marks a message or an event without its content, which would be larger than the
+/// server accepts.
+pub const IS_CONTENT_OMITTED: &str = "isContentOmitted";
 /// The name of an object whose fields are written one by one. Neither encoding shows it. An object
 /// is written as a struct, and not as a map, since its names are known when this is compiled.
 pub(super) const NAMED: &str = "";
@@ -79,4 +84,14 @@ pub(super) fn serialize<S: Serializer>(
     let mut map = serializer.serialize_struct(NAMED, count.0)?;
     object.fields(&mut Entries(&mut map))?;
     map.end()
+}
+
+/// A number that bodies show as a string.
+pub(super) struct Text(pub(super) u64);
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // `collect_str` would allocate: rmp-serde collects the text in a buffer of its own.
+        serializer.serialize_str(itoa::Buffer::new().format(self.0))
+    }
 }

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde::ser::{SerializeSeq as _, Serializer};
 
-use super::message::{PEER, Text};
-use peerd_core::id::UserId;
-use peerd_core::message::{Direction, Message};
+use super::object::{PEER, Sink, Text};
+use peerd_core::id::{Direction, UserId};
+use peerd_core::message::Message;
 use peerd_core::reaction::{Reaction, ReactionChange};
 
 /// A user, by the ID.
@@ -82,6 +82,18 @@ impl Serialize for Reactions<'_> {
         let bodies = message.reactions().iter();
         serializer.collect_seq(bodies.map(|reaction| ReactionBody { message, reaction, viewer }))
     }
+}
+
+/// Adds the reactions to a message, if there are any.
+pub(super) fn reactions_of<K: Sink>(
+    message: &Message,
+    viewer: &UserId,
+    sink: &mut K,
+) -> Result<(), K::Error> {
+    if message.reactions().is_empty() {
+        return Ok(());
+    }
+    sink.field("reactions", &Reactions { message, viewer })
 }
 
 /// The reactions to a message with one type; with no users if nobody reacted.

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::message::{PEER, Text};
+use super::object::{PEER, Text};
 use peerd_core::message::ReceiptStatus;
-use peerd_core::receipts::ReceiptInfo;
+use peerd_core::receipt::ReceiptInfo;
 
 /// A `ZIMMessageReceiptInfo`.
 #[derive(Serialize)]

@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde::ser::Serializer;
 
 use super::content;
-use super::message::{IS_CONTENT_OMITTED, Text};
 use super::object::{self, Object, Sink};
+use super::object::{IS_CONTENT_OMITTED, Text};
 use peerd_core::content::{Content, MessageType};
 use peerd_core::message::Message;
 use peerd_core::reply::{Original, Reference, Reply};

@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde::ser::Serializer;
 
 use super::entry_size::{Sizes, how_many};
-use super::message::{ConversationBody, MessageBody, PEER};
+use super::message::{ConversationBody, MessageBody};
+use super::object::PEER;
 use super::user_info::UserInfoBody;
 use peerd_core::blocklist::BlockNumber;
 use peerd_core::conversation::ConversationView;

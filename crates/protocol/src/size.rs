@@ -11,7 +11,7 @@ use super::object::{self, Object, Sink};
 use super::packed::{ContentV1, PushV1};
 use crate::content;
 use crate::encoding::{Encode as _, Encoding};
-use crate::message::reactions_of;
+use crate::reaction::reactions_of;
 use crate::replied::Lite;
 use peerd_core::content::Content;
 use peerd_core::id::LocalMessageId;

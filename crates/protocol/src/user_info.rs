@@ -4,8 +4,8 @@ use serde::{Serialize, Serializer};
 
 use peerd_core::id::UserId;
 use peerd_core::privacy::{Hidden, Privacy};
-use peerd_core::status::UserStatus;
 use peerd_core::user_info::{FullUserInfo, UserInfo};
+use peerd_core::user_status::UserStatus;
 
 /// A user: ID, name, avatar and extended data.
 #[derive(Clone, Copy, Serialize)]

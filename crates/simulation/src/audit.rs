@@ -12,7 +12,8 @@ use crate::known::{FOLLOWED_MINUTES, FOLLOWED_MS};
 use crate::model::replies::has_reacted;
 use crate::model::request::{ListOption, Request};
 use crate::plan::{NAMES, Plan};
-use crate::rules::{Rule, number, text};
+use crate::rule::Rule;
+use crate::rules::{number, text};
 
 /// How many times a call is tried until it succeeds.
 const TRIES: usize = 12;

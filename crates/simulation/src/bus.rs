@@ -7,55 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use peerd::bus::{Answer, Incoming, IsAnswer, Kind, Outgoing};
+use peerd::bus::{Answer, Incoming, Kind, Outgoing};
 use peerd::wire::probe;
 use peerd_protocol::encoding::CONTENT_TYPE;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
+use crate::server::{Arrival, Inbox, Item, OnItsWay, Reply};
 use crate::world::{Core, World};
 
 mod instance;
 
 pub(crate) use self::instance::SimBus;
-
-/// An incoming message of an instance.
-pub(crate) enum Arrival {
-    Message(Incoming),
-    /// Is notified once every message before it was taken.
-    Mark(oneshot::Sender<()>),
-}
-
-/// An item in an instance's outgoing queue.
-pub(crate) enum Item {
-    Message(Box<Outgoing>),
-    Mark(oneshot::Sender<()>),
-}
-
-/// An item in transit from an instance to the server.
-pub(crate) enum OnItsWay {
-    Message(Box<Outgoing>),
-    /// A request to another instance, and its reply subject.
-    Ask {
-        request: Box<Outgoing>,
-        inbox: String,
-    },
-    /// A round trip to the server. It returns after everything before it has arrived.
-    RoundTrip(oneshot::Sender<()>),
-}
-
-/// The receiver of a reply.
-pub(crate) enum Inbox {
-    Instance { who: usize, notify: oneshot::Sender<Option<Answer>>, is_answer: IsAnswer },
-    Client(oneshot::Sender<Reply>),
-}
-
-/// The reply to a client's call.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) kind: Kind,
-    pub(crate) body: Bytes,
-}
 
 impl World {
     /// The writer task: hands queued messages to the connection in order, as long as the instance
@@ -244,7 +207,7 @@ impl World {
             let name = seat.name.clone();
             let line = format!("{name} gets {} hops {}", incoming.subject, incoming.hops);
             if seat.arrivals.try_send(Arrival::Message(incoming)).is_err() {
-                core.broken(crate::rules::Rule::Bounded, format!("the intake of {name} is full"));
+                core.broken(crate::rule::Rule::Bounded, format!("the intake of {name} is full"));
             }
             core.trace.line(now_ms, format_args!("{line}"));
         });

@@ -8,7 +8,7 @@ use peerd::failpoint::{self, Fault};
 
 use crate::cost;
 use crate::plan::Plan;
-use crate::rules::Rule;
+use crate::rule::Rule;
 use crate::run::run;
 
 /// The number of seeds, one of which must reveal a fault.

@@ -13,7 +13,8 @@ use crate::known::{Before, FOLLOWED_MINUTES, Known};
 use crate::model::replies;
 use crate::model::request::{ListOption, Request};
 use crate::plan::{Call, Draft, MARK, NAMES, REACTION, Reacting};
-use crate::rules::{Rule, number, text, token};
+use crate::rule::Rule;
+use crate::rules::{number, text, token};
 use crate::world::{Core, World};
 
 /// How many times a send with an unknown outcome is tried.

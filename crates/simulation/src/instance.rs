@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::bus::{SimBus, next};
 use crate::plan::Setup;
 use crate::registry::SimRegistry;
-use crate::rules::Rule;
+use crate::rule::Rule;
 use crate::store::SimStore;
 use crate::world::{Seat, World};
 

@@ -8,12 +8,13 @@ use std::ops::RangeInclusive;
 use serde_json::{Value, json};
 
 use crate::journal::{Journal, OpKind, Outcome};
-use crate::model::facts::{ANY, BlockList, Conversation, Facts, May};
-use crate::model::replies::{Difference, has_reacted, shows_deleted};
+use crate::model::facts::{ANY, BlockList, Conversation, Difference, Facts, May};
+use crate::model::replies::{has_reacted, shows_deleted};
 use crate::model::state::{Message, Reaction, User, show_info, show_rule, show_user};
-use crate::model::{NAMES, number, text, user_of};
+use crate::names::{NAMES, number, text, user_of};
 use crate::plan::{MARK, REACTION};
-use crate::rules::{Logged, Rule, Watch};
+use crate::rule::Rule;
+use crate::rules::{Logged, Watch};
 
 /// How long a subscription of the plans lasts at least and at most, with clocks that differ.
 pub(crate) const FOLLOWED_MS: (u64, u64) =

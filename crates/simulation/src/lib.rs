@@ -12,6 +12,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot continue must fail")]
 #![expect(clippy::missing_panics_doc, reason = "all of it is called by tests alone")]
 
+mod append;
 mod audit;
 mod bus;
 #[cfg(debug_assertions)]
@@ -25,14 +26,18 @@ mod known;
 mod log;
 mod many;
 mod model;
+mod names;
 mod plan;
 mod registry;
+mod rule;
 mod rules;
 mod run;
+mod server;
 mod shrink;
 pub mod single;
 mod store;
 mod trace;
+mod traffic;
 mod world;
 
 use peerd_testkit::faults::random;
@@ -43,5 +48,5 @@ pub use self::many::run_all;
 pub use self::model::Flaw;
 pub use self::model::request::unknown_methods;
 pub use self::plan::Plan;
-pub use self::rules::{Broken, Rule};
+pub use self::rule::{Broken, Rule};
 pub use self::run::{Figures, Run, run};

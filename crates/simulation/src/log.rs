@@ -7,7 +7,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::rules::Rule;
+use crate::rule::Rule;
 use crate::world::World;
 
 /// The prefix of all message content.

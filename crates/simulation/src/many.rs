@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::plan::Plan;
-use crate::rules::Rule;
+use crate::rule::Rule;
 use crate::run::{Figures, Run, run};
 use crate::shrink::shrink;
 

@@ -11,9 +11,11 @@
 
 pub(crate) mod amending;
 mod blocking;
+mod certain;
 pub(crate) mod conversations;
 mod delisting;
 pub(crate) mod facts;
+pub(crate) mod flaw;
 mod following;
 mod pins;
 mod preferences;
@@ -29,32 +31,18 @@ use std::collections::HashSet;
 use peerd::bus::Kind;
 use serde_json::{Value, json};
 
-use self::amending::{REACTIONS, Reacting};
+use self::amending::Reacting;
+use self::certain::Certain;
+pub use self::flaw::Flaw;
 use self::replies::CONVERSATION_NOT_FOUND;
 use self::request::Request;
-use self::state::Certain;
-pub use self::state::Flaw;
 use self::state::{Message, Session, State, merge, show_message};
-use crate::single::calls::{Call, DRAFTS, INVALID, PROFILES, STATUSES, Setup};
+use crate::names::{NAMES, number};
+use crate::single::calls::{Call, DRAFTS, INVALID, PROFILES, REACTIONS, STATUSES};
 use crate::single::world::{
     HEARTBEAT_MS, MAX_SESSIONS, Observed, PublishedEvent, Pushed, REPLAY_AGE_MS, REPLAY_MESSAGES,
+    Setup,
 };
-
-/// All users. Two names must be encoded in subjects.
-pub(crate) const NAMES: [&str; 5] = ["alice", "bob", "b.o b", "100%~", "dora"];
-
-/// A user by name.
-pub(crate) fn user_of(name: &str) -> Option<usize> {
-    NAMES.iter().position(|known| *known == name)
-}
-
-pub(crate) fn number(value: &Value, name: &str) -> u64 {
-    value[name].as_u64().unwrap_or_default()
-}
-
-pub(crate) fn text<'v>(value: &'v Value, name: &str) -> &'v str {
-    value[name].as_str().unwrap_or_default()
-}
 
 /// A description of a difference.
 pub(crate) type Wrong = String;

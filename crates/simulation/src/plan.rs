@@ -3,7 +3,7 @@
 
 mod further;
 
-pub(crate) use crate::model::NAMES;
+pub(crate) use crate::names::NAMES;
 use crate::random::Random;
 
 /// Changes the seed for the draw of `is_observed`.

@@ -1,7 +1,6 @@
 //! The simulated bucket of owners: compare-and-set, entries that expire by the server's clock,
 //! watches that break.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,22 +8,11 @@ use bytes::Bytes;
 use futures::stream;
 use peerd::store::registry::{Change, Changes, Registry, Value};
 use peerd::store::{AppendError, ReadError};
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::world::{Answer, Core, Fate, World};
 
 const BACKOFF: Duration = Duration::from_millis(50);
-
-/// The current entries.
-#[derive(Default)]
-pub(crate) struct Bucket {
-    entries: BTreeMap<String, Change>,
-    last_seq: u64,
-    changed: Arc<Notify>,
-    /// How many times the watches of each instance were broken.
-    breaks: BTreeMap<usize, u64>,
-}
 
 /// The server's reply to a change of an entry.
 enum Ack {

@@ -12,7 +12,7 @@ use crate::instance::{Instance, forget_sessions, start};
 use crate::log::Log;
 use crate::plan::{Call, Fault, Plan, What};
 use crate::random::Random;
-use crate::rules::{Broken, Rule};
+use crate::rule::{Broken, Rule};
 use crate::world::World;
 
 /// The time that the instances have at the start to own all partitions.

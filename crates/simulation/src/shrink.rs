@@ -1,7 +1,7 @@
 //! Shortens a plan that breaks a rule, as long as it breaks the same rule.
 
 use crate::plan::{Plan, Weather, What};
-use crate::rules::Rule;
+use crate::rule::Rule;
 use crate::run::{Run, run};
 
 /// The most runs that are spent on one plan.

@@ -13,12 +13,11 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::bus::{Arrival, Inbox, Item};
 use crate::plan::{Outage, Setup, Weather};
 use crate::random::Random;
-use crate::registry::Bucket;
-use crate::rules::{Rule, Watch};
-use crate::store::Stream;
+use crate::rule::Rule;
+use crate::rules::Watch;
+use crate::server::{Arrival, Bucket, Inbox, Item, OnItsWay, Stream, provisioned};
 use crate::trace::Trace;
 
 /// The time at which all wall clocks begin.
@@ -64,7 +63,7 @@ pub(crate) struct Seat {
     pub(crate) left: Arc<Notify>,
     /// Messages in transit to the server (`up`) and from it (`down`), in order, and the time when
     /// the newest arrives.
-    pub(crate) up: VecDeque<crate::bus::OnItsWay>,
+    pub(crate) up: VecDeque<OnItsWay>,
     pub(crate) up_ms: u64,
     pub(crate) down: VecDeque<(u64, peerd::bus::Incoming)>,
     pub(crate) down_ms: u64,
@@ -132,7 +131,7 @@ impl World {
             noise,
             trace: Trace::default(),
             setup: setup.clone(),
-            streams: crate::store::provisioned(&subjects),
+            streams: provisioned(&subjects, BEGAN_MS),
             subjects,
             pushes: BTreeMap::new(),
             bucket: Bucket::default(),

@@ -7,61 +7,11 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
-use super::{
-    codec::{decode, encode},
-    events::Events,
-};
+use super::codec::{CONTENT_TYPE, Encoding, decode, encode};
 
 const CALL_DEADLINE: Duration = Duration::from_secs(15);
-const CONTENT_TYPE: &str = "Content-Type";
-const JSON_TYPE: &str = "application/json";
-const MSGPACK_TYPE: &str = "application/msgpack";
 const ERROR_HEADER: &str = "Nats-Service-Error";
 const ERROR_CODE_HEADER: &str = "Nats-Service-Error-Code";
-
-/// The two encodings of bodies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// `application/json`
-    Json,
-    /// `application/msgpack`
-    MessagePack,
-}
-
-impl Encoding {
-    /// Both, for tests of each.
-    pub const BOTH: [Self; 2] = [Self::Json, Self::MessagePack];
-
-    /// The value of the `Content-Type` header.
-    pub fn content_type(self) -> &'static str {
-        match self {
-            Self::Json => JSON_TYPE,
-            Self::MessagePack => MSGPACK_TYPE,
-        }
-    }
-
-    /// The encoding that a reply or an event declares.
-    pub fn of_headers(headers: Option<&HeaderMap>) -> Option<Self> {
-        match headers?.get(CONTENT_TYPE)?.as_str() {
-            JSON_TYPE => Some(Self::Json),
-            MSGPACK_TYPE => Some(Self::MessagePack),
-            other => panic!("unknown Content-Type {other:?}"),
-        }
-    }
-
-    /// The encoding of a request according to the contract; `None` for an empty body without a
-    /// header.
-    fn of_request(headers: Option<&HeaderMap>, body: &[u8]) -> Option<Self> {
-        let named = headers.and_then(|headers| headers.get(CONTENT_TYPE));
-        match (named.map(async_nats::HeaderValue::as_str), body.first()) {
-            (Some(JSON_TYPE), _) | (None, Some(b'{' | b' ' | b'\t' | b'\r' | b'\n')) => {
-                Some(Self::Json)
-            }
-            (Some(MSGPACK_TYPE), _) | (None, Some(_)) => Some(Self::MessagePack),
-            (Some(_), _) | (None, None) => None,
-        }
-    }
-}
 
 /// A reply whose encoding and headers have been checked against the contract.
 #[derive(Debug, Clone)]
@@ -207,11 +157,6 @@ impl Client {
         }
         let message = self.nats.send_request(subject, request).await?;
         Ok(checked_reply(expected, message))
-    }
-
-    /// The events of that user from now on.
-    pub async fn events(&self, user: &str) -> Events {
-        Events::subscribe(self, user).await
     }
 
     /// Returns once the server has handled everything that this connection sent before: a message

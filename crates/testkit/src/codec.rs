@@ -2,12 +2,58 @@
 //!
 //! Bytes are `{"$bin": "<base64>"}` here: `bin` in `MessagePack`, base64 text in JSON.
 
+use async_nats::HeaderMap;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use super::client::Encoding;
-
 const BIN_KEY: &str = "$bin";
+pub(crate) const CONTENT_TYPE: &str = "Content-Type";
+const JSON_TYPE: &str = "application/json";
+const MSGPACK_TYPE: &str = "application/msgpack";
+
+/// The two encodings of bodies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// `application/json`
+    Json,
+    /// `application/msgpack`
+    MessagePack,
+}
+
+impl Encoding {
+    /// Both, for tests of each.
+    pub const BOTH: [Self; 2] = [Self::Json, Self::MessagePack];
+
+    /// The value of the `Content-Type` header.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => JSON_TYPE,
+            Self::MessagePack => MSGPACK_TYPE,
+        }
+    }
+
+    /// The encoding that a reply or an event declares.
+    pub fn of_headers(headers: Option<&HeaderMap>) -> Option<Self> {
+        match headers?.get(CONTENT_TYPE)?.as_str() {
+            JSON_TYPE => Some(Self::Json),
+            MSGPACK_TYPE => Some(Self::MessagePack),
+            other => panic!("unknown Content-Type {other:?}"),
+        }
+    }
+
+    /// The encoding of a request according to the contract; `None` for an empty body without a
+    /// header.
+    pub(crate) fn of_request(headers: Option<&HeaderMap>, body: &[u8]) -> Option<Self> {
+        let named = headers.and_then(|headers| headers.get(CONTENT_TYPE));
+        match (named.map(async_nats::HeaderValue::as_str), body.first()) {
+            (Some(JSON_TYPE), _) | (None, Some(b'{' | b' ' | b'\t' | b'\r' | b'\n')) => {
+                Some(Self::Json)
+            }
+            (Some(MSGPACK_TYPE), _) | (None, Some(_)) => Some(Self::MessagePack),
+            (Some(_), _) | (None, None) => None,
+        }
+    }
+}
 
 /// Bytes as a value for a request.
 pub fn bin(bytes: &[u8]) -> Value {

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io, path::Path};
 
-use crate::{NatsCluster, Peerd, faults::caller::Failure, peerd::tail};
+use crate::{NatsCluster, Peerd, faults::failure::Failure, peerd::tail};
 
 /// Settings of an instance, as variables of its environment.
 pub type Settings = Vec<(String, String)>;

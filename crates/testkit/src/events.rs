@@ -9,8 +9,8 @@ use futures::StreamExt as _;
 use serde_json::Value;
 
 use super::{
-    client::{Client, Encoding, token},
-    codec::decode,
+    client::{Client, token},
+    codec::{Encoding, decode},
 };
 
 const EVENT_DEADLINE: Duration = Duration::from_secs(5);
@@ -53,6 +53,13 @@ pub struct Events {
     /// Events of a bundle that were not asked for yet.
     bundled: VecDeque<Event>,
     seen: Vec<String>,
+}
+
+impl Client {
+    /// The events of that user from now on.
+    pub async fn events(&self, user: &str) -> Events {
+        Events::subscribe(self, user).await
+    }
 }
 
 impl Events {

@@ -2,6 +2,7 @@
 //! the verdict of `peerd verify`.
 
 pub mod caller;
+pub mod failure;
 pub mod judged;
 pub mod load;
 mod look;

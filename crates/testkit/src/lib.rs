@@ -31,8 +31,8 @@ mod peerd;
 mod proxy;
 mod store;
 
-pub use client::{Client, Encoding, Reply, login, send_text, token};
-pub use codec::{bin, decode, encode};
+pub use client::{Client, Reply, login, send_text, token};
+pub use codec::{Encoding, bin, decode, encode};
 pub use deployment::{Settings, keep_logs, settings, start_instances, with_log};
 pub use events::{Event, Events};
 pub use nats::{Nats, free_port, reserved_port, server_binary};

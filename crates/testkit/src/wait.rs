@@ -4,7 +4,7 @@ use std::{io::Write as _, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use crate::faults::caller::Failure;
+use crate::faults::failure::Failure;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 

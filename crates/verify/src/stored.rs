@@ -11,10 +11,10 @@ use peerd_core::audit::{Counted, Recount, Subject};
 use peerd_core::content::Content;
 use peerd_core::conversation::{Conversation, Head, Settings};
 use peerd_core::deletions::{Bitmap, PageId};
-use peerd_core::id::{LocalMessageId, MessageId, OrderKey, Partition, UserId};
-use peerd_core::message::{Direction, Message, ReceiptStatus};
+use peerd_core::id::{Direction, LocalMessageId, MessageId, OrderKey, Partition, UserId};
+use peerd_core::message::{Message, ReceiptStatus};
 use peerd_core::reaction::Reaction;
-use peerd_core::receipts::ReceiptMarks;
+use peerd_core::receipt::ReceiptMarks;
 
 /// A message in the log, or the stub of one.
 #[derive(Clone, Debug)]

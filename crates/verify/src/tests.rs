@@ -7,15 +7,16 @@ use super::fault::Kind;
 use super::notes::Notes;
 use super::stored::Stored;
 use super::{Verdict, verdict};
-use peerd_core::amendment::{AmendedPages, Removed, Stub};
+use peerd_core::amendment::{Removed, Stub};
 use peerd_core::content::{Content, MessageType};
 use peerd_core::conversation::{Delisted, Head, Mark, PagePointers, Settings};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd_core::marks::{ConversationMark, ConversationMarks};
 use peerd_core::message::{Annotations, Message, ReceiptStatus, Revocation};
+use peerd_core::pages::AmendedPages;
 use peerd_core::pins::{Pin, PinnedId, Pins};
 use peerd_core::reaction::Reaction;
-use peerd_core::receipts::ReceiptMarks;
+use peerd_core::receipt::ReceiptMarks;
 
 mod amended;
 mod attached;

@@ -19,14 +19,13 @@ use crate::storage::removal::{self, Left, Write};
 use crate::storage::{self, conversation};
 use crate::store::memory::Memory;
 use crate::store::{Record, Start, Store as _, StreamId};
-use peerd_core::amendment::{
-    AmendedPages, Amendment, Change, Receipt, Removed, Replacement, Stub, page_number,
-};
+use peerd_core::amendment::{Amendment, Change, Receipt, Removed, Replacement, Stub};
 use peerd_core::content::Content;
 use peerd_core::event::Totals;
 use peerd_core::id::{OrderKey, Partition, UserId};
 use peerd_core::limits::Limits;
 use peerd_core::message::ReceiptStatus;
+use peerd_core::pages::{AmendedPages, page_number};
 use peerd_core::reaction::Reaction;
 use peerd_protocol::subject::{Token, is_sentinel};
 

@@ -14,8 +14,7 @@ use crate::store::StreamId;
 use crate::wire::owner_request::Audited;
 use peerd_core::audit::Difference;
 use peerd_core::conversation::Mark;
-use peerd_core::id::{OrderKey, Partition};
-use peerd_core::message::Direction;
+use peerd_core::id::{Direction, OrderKey, Partition};
 use peerd_verify::stored::Stored;
 
 impl World {

@@ -15,7 +15,7 @@ use peerd_core::list::{Anchor, ListFilter, MarkFilter, PinnedFilter};
 use peerd_core::marks::ConversationMark;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{Count, User};
-use peerd_protocol::message::PEER;
+use peerd_protocol::object::PEER;
 use peerd_protocol::reply::Conversations;
 
 /// Reads a page of the conversation list.

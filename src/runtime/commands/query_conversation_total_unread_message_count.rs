@@ -11,7 +11,7 @@ use peerd_core::event::Totals;
 use peerd_core::list::MarkFilter;
 use peerd_core::marks::ConversationMarks;
 use peerd_protocol::failure::CallError;
-use peerd_protocol::message::PEER;
+use peerd_protocol::object::PEER;
 use peerd_protocol::reply::{Reply, Shown};
 
 /// Reads the total unread count.

@@ -10,7 +10,7 @@ use crate::store::Store;
 use peerd_core::id::MessageId;
 use peerd_core::limits::RECEIPTS_QUERY_MAX;
 use peerd_core::message::ReceiptStatus;
-use peerd_core::receipts::ReceiptInfo;
+use peerd_core::receipt::ReceiptInfo;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{List, NamedMessage, PeerType, User};
 use peerd_protocol::receipt::ReceiptBody;

@@ -10,7 +10,7 @@ use crate::bus::Bus;
 use crate::store::Store;
 use peerd_core::id::UserId;
 use peerd_core::limits::USERS_STATUS_MAX;
-use peerd_core::status::UserStatus;
+use peerd_core::user_status::UserStatus;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::field::User;
 use peerd_protocol::reply::{Reply, Shown};

@@ -28,7 +28,7 @@ use peerd_core::event::Event;
 use peerd_core::id::{MessageId, OrderKey, Partition, UserId};
 use peerd_core::message::ReceiptStatus;
 use peerd_core::privacy::Hidden;
-use peerd_core::receipts::ReceiptInfo;
+use peerd_core::receipt::ReceiptInfo;
 use peerd_core::rejection::Rejection;
 use peerd_core::user::User as UserState;
 use peerd_protocol::encoding::Encoding;

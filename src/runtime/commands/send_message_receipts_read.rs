@@ -13,13 +13,13 @@ use crate::runtime::history::Reader;
 use crate::store::Store;
 use crate::wire::amend::{AmendAnswer, AmendPart};
 use peerd_core::amend::Operation;
-use peerd_core::id::{MessageId, UserId};
+use peerd_core::id::{Direction, MessageId, UserId};
 use peerd_core::limits::RECEIPTS_BATCH_MAX;
-use peerd_core::message::{Direction, ReceiptStatus};
+use peerd_core::message::ReceiptStatus;
 use peerd_core::rejection::Rejection;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{NamedMessage, PeerType, User};
-use peerd_protocol::message::PEER;
+use peerd_protocol::object::PEER;
 use peerd_protocol::reply::{Reply, Shown};
 
 /// Confirms that the caller has read single messages.

@@ -16,7 +16,7 @@ use peerd_core::marks::ConversationMark;
 use peerd_core::preferences::MarkChange;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::field::{List, OfConversation, User};
-use peerd_protocol::message::PEER;
+use peerd_protocol::object::PEER;
 use peerd_protocol::reply::{Reply, Shown};
 
 /// Puts a mark on conversations or takes it away.

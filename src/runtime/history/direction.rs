@@ -16,12 +16,12 @@ use crate::runtime::tuning::{
 use crate::runtime::users::LoadError;
 use crate::storage::reads::{Found, Pair, Slot, Storage};
 use crate::store::{Start, Store};
-use peerd_core::amendment::AmendedPages;
 use peerd_core::conversation::{Head, PagePointers};
-use peerd_core::id::OrderKey;
+use peerd_core::id::{Direction, OrderKey};
 use peerd_core::limits::PAGE_MESSAGES;
-use peerd_core::message::{Direction, Message};
-use peerd_core::receipts::ReceiptMarks;
+use peerd_core::message::Message;
+use peerd_core::pages::AmendedPages;
+use peerd_core::receipt::ReceiptMarks;
 
 /// Records read at once: a page and the one before.
 pub(super) const TWO_PAGES: usize = 2 * PAGE_MESSAGES;

@@ -14,9 +14,9 @@ use crate::runtime::users::LoadError;
 use crate::storage::reads::{Found, Slot};
 use crate::store::{Start, Store};
 use peerd_core::conversation::Head;
-use peerd_core::id::MessageId;
+use peerd_core::id::{Direction, MessageId};
 use peerd_core::limits::PAGE_MESSAGES;
-use peerd_core::message::{Direction, Message};
+use peerd_core::message::Message;
 
 impl<S: Store, B: Bus> Reader<'_, S, B> {
     /// The messages with these ascending numbers that the user sees, of one direction or of both,

@@ -14,13 +14,13 @@ use crate::runtime::tuning::{ORIGINALS_CONCURRENT_MAX, REPLIED_PAGES_READ_MAX};
 use crate::runtime::users::{LoadError, UserCell};
 use crate::storage::reads::Slot;
 use crate::store::{Start, Store};
-use peerd_core::amendment::{first_of_page, page_number};
 use peerd_core::conversation::Conversation;
 use peerd_core::deletions::PageId;
 use peerd_core::event::Messages;
-use peerd_core::id::{OrderKey, UserId};
+use peerd_core::id::{Direction, OrderKey, UserId};
 use peerd_core::limits::{PAGE_MESSAGES, REPLIES_SHOWN_MAX};
-use peerd_core::message::{Direction, Message};
+use peerd_core::message::Message;
+use peerd_core::pages::{first_of_page, page_number};
 use peerd_core::reply::{Original, Reference, RepliedPages};
 use peerd_protocol::subject::Token;
 

@@ -8,9 +8,9 @@ use crate::runtime::tuning::UNCONFIRMED_PAGES_MAX;
 use crate::runtime::users::LoadError;
 use crate::storage::reads::Found;
 use crate::store::Store;
-use peerd_core::id::{OrderKey, Partition};
+use peerd_core::id::{Direction, OrderKey, Partition};
 use peerd_core::limits::PAGE_MESSAGES;
-use peerd_core::message::{Direction, Message, ReceiptStatus};
+use peerd_core::message::{Message, ReceiptStatus};
 
 impl<S: Store, B: Bus> Reader<'_, S, B> {
     /// The newest message of the other that the user sees and that waits for a read receipt. If

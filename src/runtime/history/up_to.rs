@@ -10,9 +10,8 @@ use crate::storage::reads::Slot;
 use crate::store::{Start, Store};
 use peerd_core::clear::ReadUpTo;
 use peerd_core::deletions::PageId;
-use peerd_core::id::{MessageId, OrderKey};
+use peerd_core::id::{Direction, MessageId, OrderKey};
 use peerd_core::limits::PAGE_MESSAGES;
-use peerd_core::message::Direction;
 
 impl<S: Store, B: Bus> Reader<'_, S, B> {
     /// The other user's mark at a message of the conversation, and the number of later messages

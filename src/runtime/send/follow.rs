@@ -15,8 +15,7 @@ use crate::runtime::users::{LoadError, UserCell};
 use crate::storage::reads::Found;
 use crate::store::Store;
 use crate::wire::owner_request::FollowLog;
-use peerd_core::id::UserId;
-use peerd_core::message::Direction;
+use peerd_core::id::{Direction, UserId};
 use peerd_core::send::Delivery;
 use peerd_protocol::failure::{CallError, Failure};
 

@@ -10,8 +10,7 @@ use crate::storage::deletions;
 use crate::store::{Append, Store, StreamId};
 use peerd_core::conversation::Conversation;
 use peerd_core::deletions::{Bitmap, PageId};
-use peerd_core::id::UserId;
-use peerd_core::message::Direction;
+use peerd_core::id::{Direction, UserId};
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::subject::Token;
 

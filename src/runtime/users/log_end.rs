@@ -5,8 +5,7 @@ use tokio::time::Instant;
 use super::{LoadError, UserCell, Users};
 use crate::bus::Bus;
 use crate::store::Store;
-use peerd_core::id::UserId;
-use peerd_core::message::Direction;
+use peerd_core::id::{Direction, UserId};
 
 impl<S: Store, B: Bus> Users<S, B> {
     /// Called if the log has nothing newer than the head. It should end with the head, unless it

@@ -12,8 +12,7 @@ use crate::runtime::tuning::{
 use crate::storage::reads::{Item, Slot};
 use crate::store::{ReadError, Start, Store};
 use peerd_core::conversation::{Conversation, Gone};
-use peerd_core::id::UserId;
-use peerd_core::message::Direction;
+use peerd_core::id::{Direction, UserId};
 
 impl<S: Store, B: Bus> Users<S, B> {
     /// Whether an unread message may have aged out.

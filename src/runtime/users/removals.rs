@@ -12,12 +12,12 @@ use crate::storage::conversation;
 use crate::storage::reads::Pair;
 use crate::storage::removal::{self, Left};
 use crate::store::{Append, AppendError, Store, StreamId};
-use peerd_core::amendment::{AmendmentPage, Change, Removed, page_number};
+use peerd_core::amendment::{AmendmentPage, Change, Removed};
 use peerd_core::clock::Lane;
 use peerd_core::conversation::{Conversation, Removing};
 use peerd_core::deletions::PageId;
-use peerd_core::id::UserId;
-use peerd_core::message::Direction;
+use peerd_core::id::{Direction, UserId};
+use peerd_core::pages::page_number;
 use peerd_protocol::failure::Failure;
 use peerd_protocol::subject::Token;
 

@@ -10,11 +10,10 @@ use super::items::{Item, Page, Pair, Raw, Slot};
 use super::{LoadError, Storage};
 use crate::storage::amendments;
 use crate::store::{ReadError, Start, Store, StreamId};
-use peerd_core::amendment::{
-    AmendedPages, AmendmentPage, Change, Removed, first_of_page, page_number,
-};
+use peerd_core::amendment::{AmendmentPage, Change, Removed};
 use peerd_core::conversation::{Head, Mark};
 use peerd_core::id::{Partition, UserId};
+use peerd_core::pages::{AmendedPages, first_of_page, page_number};
 use peerd_protocol::subject::Token;
 
 /// Pages of amendments that one read requests.

@@ -11,9 +11,10 @@ use crate::storage::message;
 use crate::storage::tuning::{SEARCH_FARTHER, SEARCH_REACH, SEARCH_RECORDS_PER_READ};
 use crate::storage::user_of;
 use crate::store::{Batch, ReadError, Record, Start, Store, StreamId};
-use peerd_core::amendment::{AmendedPages, Removed};
+use peerd_core::amendment::Removed;
 use peerd_core::conversation::Head;
 use peerd_core::id::{OrderKey, Partition, UserId};
+use peerd_core::pages::AmendedPages;
 use peerd_protocol::subject::{Token, is_sentinel, last_token};
 
 impl<S: Store> Storage<'_, S> {

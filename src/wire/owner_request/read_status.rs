@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{ANSWER, KIND, OwnerRequest, VERSION, read_answer, read_request, user_id, write};
 use crate::wire::packed::{EncodeError, RecordError, check_numbers};
 use peerd_core::id::{Partition, UserId};
-use peerd_core::status::{CustomStatus, OnlineStatus, UserStatus};
+use peerd_core::user_status::{CustomStatus, OnlineStatus, UserStatus};
 
 /// The most users of one request.
 pub const STATUS_BATCH_MAX: usize = 128;

@@ -11,8 +11,8 @@ use peerd_core::message::{Draft, Message, ReceiptStatus};
 use peerd_core::receive::{Delivered, Placed};
 use peerd_core::reply::{Original, Reference, Reply};
 use peerd_core::send::{Delivery, Push, Send, SendOptions};
-use peerd_core::status::{CustomStatus, OnlineStatus, UserStatus};
 use peerd_core::user_info::Profile;
+use peerd_core::user_status::{CustomStatus, OnlineStatus, UserStatus};
 
 const PARTITION: Partition = Partition(3);
 

@@ -8,7 +8,7 @@ use super::read_status::{STATUS_BATCH_MAX, StatusV1};
 use super::{ANSWER, KIND, OwnerRequest, VERSION, read_answer, read_request, user_id, write};
 use crate::wire::packed::{EncodeError, RecordError};
 use peerd_core::id::{Partition, UserId};
-use peerd_core::status::UserStatus;
+use peerd_core::user_status::UserStatus;
 
 /// A user who follows another.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,7 @@
 //! The position in a direction of a conversation: marks, and its newest message.
 
-use crate::id::OrderKey;
+use crate::id::{Direction, OrderKey};
 use crate::limits::PAGE_MESSAGES;
-use crate::message::Direction;
 
 /// A mark: a position in the messages of one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,5 +103,23 @@ impl Head {
         } else {
             self.page
         }
+    }
+}
+
+/// The head that a message with this key makes, removed or not.
+pub(crate) const fn head_at(
+    key: OrderKey,
+    timestamp_ms: u64,
+    mark: Mark,
+    page: PagePointers,
+    stream_seq: u64,
+) -> Head {
+    let first = if page.first == 0 { stream_seq } else { page.first };
+    Head {
+        mark,
+        key,
+        timestamp_ms,
+        stream_seq,
+        page: PagePointers { first, previous: page.previous },
     }
 }

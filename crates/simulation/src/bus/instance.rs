@@ -8,8 +8,8 @@ use peerd_core::id::Partition;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Arrival, Inbox, Item, OnItsWay};
 use crate::falsified::falsified;
+use crate::server::{Arrival, Inbox, Item, OnItsWay};
 use crate::world::{Core, World};
 
 /// The size of the largest message.
@@ -49,7 +49,7 @@ impl Bus for SimBus {
         }
         let seat = &mut core.seats[self.who];
         if seat.outgoing.len() >= self.capacity {
-            core.broken(crate::rules::Rule::Bounded, "the outgoing queue is full".to_owned());
+            core.broken(crate::rule::Rule::Bounded, "the outgoing queue is full".to_owned());
             return Err(Full);
         }
         seat.outgoing.push_back(Item::Message(Box::new(outgoing)));

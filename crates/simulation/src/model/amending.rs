@@ -2,17 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::NAMES;
-use crate::model::state::{Flaw, Message, Reaction, show_message, show_reaction};
-use crate::model::{Expected, INVALID_PARAMETER, Model, Wrong, number};
+use crate::model::flaw::Flaw;
+use crate::model::request::SORRY;
+use crate::model::state::{Message, Reaction, show_message, show_reaction};
+use crate::model::{Expected, INVALID_PARAMETER, Model, Wrong};
+use crate::names::{NAMES, number};
 use crate::single::calls::content;
 use crate::single::world::{Observed, PublishedEvent, REVOKE_MS};
 
-/// The types of reactions.
-pub(crate) const REACTIONS: [&str; 3] = ["\u{1f44d}", "a", "\"\\\u{e9}"];
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-/// The text that accompanies revocations.
-pub(crate) const SORRY: &str = "sorry";
 /// The types that can be edited: Text, Multiple, Custom.
 const EDITABLE: [u64; 3] = [1, 10, 200];
 

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::NAMES;
+use crate::names::{NAMES, number};
 
 use crate::model::facts::Facts as _;
-use crate::model::{Expected, Model, Wrong, number};
+use crate::model::{Expected, Model, Wrong};
 use crate::single::world::Observed;
 
 const OWN_ID: u32 = 6_000_805;

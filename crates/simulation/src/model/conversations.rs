@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::NAMES;
 use crate::model::state::{Message, Settings, show_message};
-use crate::model::{Expected, INVALID_PARAMETER, Model, Wrong, number};
+use crate::model::{Expected, INVALID_PARAMETER, Model, Wrong};
+use crate::names::{NAMES, number};
 use crate::single::world::{Observed, PublishedEvent};
 
 /// An ID that no message has.

@@ -3,9 +3,10 @@
 
 use serde_json::json;
 
-use super::NAMES;
-use super::state::{Flaw, Message};
+use super::flaw::Flaw;
+use super::state::Message;
 use crate::model::{Expected, INVALID_PARAMETER, Model, Wrong};
+use crate::names::NAMES;
 use crate::single::world::Observed;
 
 impl Model {

@@ -7,8 +7,11 @@ use std::ops::RangeInclusive;
 
 use serde_json::Value;
 
-use super::replies::Difference;
 use super::state::Message;
+use crate::rule::Rule;
+
+/// A difference between a reply and what is known: the rule that is broken, and how.
+pub(crate) type Difference = (Rule, String);
 
 /// Whether a condition may hold (`be`), and whether it may fail (`not_be`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::state::Flaw;
-use super::{NAMES, text, user_of};
+use super::flaw::Flaw;
 use crate::model::{Expected, Model, Wrong};
+use crate::names::{NAMES, text, user_of};
 use crate::single::world::{Observed, PublishedEvent};
 
 const OWN_ID: u32 = 6_000_001;

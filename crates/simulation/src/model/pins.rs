@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::NAMES;
-use crate::model::state::{Flaw, Message, show_message};
+use crate::model::flaw::Flaw;
+use crate::model::state::{Message, show_message};
 use crate::model::{Expected, INVALID_PARAMETER, Model, Wrong};
+use crate::names::NAMES;
 use crate::single::world::Observed;
 
 /// The most pinned messages of a conversation.

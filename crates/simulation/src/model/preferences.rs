@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::NAMES;
 use super::state::Settings;
 use crate::model::{Expected, INVALID_PARAMETER, Model, Wrong};
+use crate::names::NAMES;
 use crate::single::world::Observed;
 
 impl Model {

@@ -3,10 +3,10 @@
 use peerd::bus::Kind;
 use serde_json::{Value, json};
 
-use super::replies::HIDDEN;
+use super::request::HIDDEN;
 use super::state::{show_hidden, show_info, show_rule};
-use super::{NAMES, number, text};
 use crate::model::{Expected, Model, Reply, Wrong};
+use crate::names::{NAMES, number, text};
 use crate::single::world::{Observed, PublishedEvent};
 
 /// The changes in a second.

@@ -2,9 +2,10 @@
 
 use serde_json::json;
 
-use super::NAMES;
-use crate::model::state::{Flaw, Message};
+use crate::model::flaw::Flaw;
+use crate::model::state::Message;
 use crate::model::{Expected, INVALID_PARAMETER, Model, Wrong};
+use crate::names::NAMES;
 use crate::single::world::{Observed, PublishedEvent};
 
 impl Model {

@@ -9,24 +9,19 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value, json};
 
-use super::facts::{Facts, May};
-use super::request::{ListOption, Request};
+use super::facts::{Difference, Facts, May};
+use super::request::{HIDDEN, ListOption, Request};
 use super::state::{Message, is_shown, show_content, show_message};
-use super::{NAMES, number, text};
-use crate::rules::Rule;
+use crate::names::{NAMES, number, text};
+use crate::rule::Rule;
 
 /// Reasons of blocking users that do not depend on a state: the caller's own ID.
 const OWN_ID: u32 = 6_000_805;
-/// The fields of the privacy settings.
-pub(crate) const HIDDEN: [&str; 3] = ["hideReadReceipts", "hideTyping", "hideOnlineStatus"];
 
 pub(crate) const NOT_LOGGED_IN: u64 = 6_000_121;
 pub(crate) const NOT_PINNED: u64 = 6_000_208;
 pub(crate) const BLOCKED_BY_RECEIVER: u64 = 6_000_284;
 pub(crate) const CONVERSATION_NOT_FOUND: u64 = 6_000_603;
-
-/// A difference between a reply and what is known: the rule that is broken, and how.
-pub(crate) type Difference = (Rule, String);
 
 /// The differences between a reply that reports success and what is known.
 pub(crate) fn check(

@@ -2,9 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::NAMES;
-use super::amending::SORRY;
-use super::replies::HIDDEN;
+use crate::names::NAMES;
+
+/// The fields of the privacy settings.
+pub(crate) const HIDDEN: [&str; 3] = ["hideReadReceipts", "hideTyping", "hideOnlineStatus"];
+/// The text that accompanies revocations.
+pub(crate) const SORRY: &str = "sorry";
 
 /// A call. Users are indexes of [`NAMES`].
 #[derive(Clone, Debug)]

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::NAMES;
 use crate::model::conversations::NO_MESSAGE;
-use crate::model::state::{Flaw, Message, show_message};
-use crate::model::{Expected, INVALID_PARAMETER, Model, Reply, Wrong, number};
+use crate::model::flaw::Flaw;
+use crate::model::state::{Message, show_message};
+use crate::model::{Expected, INVALID_PARAMETER, Model, Reply, Wrong};
+use crate::names::{NAMES, number};
 use crate::single::calls::{Config, Draft, content};
 use crate::single::world::{
     COMMANDS_PER_SECOND, MESSAGES_PER_SECOND, Observed, Pushed, REPEAT_MS, RETRY_MS, token,

@@ -1,15 +1,12 @@
 //! The state of the model: plain lists, from which every count is computed again each time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 
-use super::NAMES;
-use super::facts::{BlockList, Conversation, Facts, May};
+use super::flaw::Flaw;
 use super::following::Following;
-use super::replies::Difference;
-use crate::rules::Rule;
+use crate::names::NAMES;
 use crate::single::world::{IDLE_MS, OFFLINE_MS};
 
 /// A stored message.
@@ -120,79 +117,6 @@ pub(crate) struct User {
     pub(crate) blocked: Vec<usize>,
     /// The end of the last page of the block list: its `nextFlag`, and the users after it.
     pub(crate) block_page: Option<(u64, Vec<usize>)>,
-}
-
-/// An intended error of the model, to verify that the comparison detects it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
-    /// None: the model is right.
-    None,
-    /// A user's own messages count as unread.
-    OwnMessagesCount,
-    /// Deleted messages stay unread.
-    DeletedStaysUnread,
-    /// Muted conversations count in the total.
-    MutedMovesTotal,
-    /// Histories show deleted messages.
-    HistoryShowsDeleted,
-    /// The rate limit is one message higher.
-    OneMoreInASecond,
-    /// Repeats are recognized for half the time.
-    RepeatsAreForgottenEarly,
-    /// Every message begins its conversation.
-    EveryMessageIsTheFirst,
-    /// Pushes are sent in muted conversations.
-    PushesWakeTheMuted,
-    /// One session more is allowed.
-    OneMoreSession,
-    /// A replay begins a millisecond earlier.
-    ReplayGoesBackFurther,
-    /// A device may have several sessions.
-    DeviceCountsTwice,
-    /// A replay ignores the newest message of the device.
-    DevicesMissTheSame,
-    /// Events ignore the encoding of sessions.
-    EventsIgnoreSessions,
-    /// The block list is sorted by ID.
-    BlocksGoByName,
-    /// Blocked users may send.
-    BlockedMaySend,
-    /// The mark as unread stays when its user sends.
-    UnreadMarkStays,
-    /// Deleted conversations stay in the list.
-    DeletedIsListed,
-    /// Reading up to a message reads everything.
-    ReadsEverything,
-    /// Revoked messages stay unread.
-    RevokedStaysUnread,
-    /// Edits change nothing that is stored.
-    EditsAreForgotten,
-    /// A user may react again with the same type.
-    ReactsTwice,
-    /// Deleting all reactions deletes those of the other user, too.
-    DeletesOthersReactions,
-    /// Read receipts are sent although one of the two users hides them.
-    ReceiptsIgnorePrivacy,
-    /// Only the author of a message sees that it was read.
-    ReceiptsAreForgotten,
-    /// Users who hide their status are shown as online.
-    HiddenIsShown,
-    /// A custom status never expires.
-    CustomStatusStays,
-    /// Subscriptions never expire.
-    SubscriptionsStay,
-    /// A new subscription shows nothing.
-    NewIsNotShown,
-    /// Any number of messages can be pinned.
-    PinsAreUnbounded,
-    /// Only who pins a message sees it.
-    PinsAreOwn,
-    /// Pinning again keeps the time.
-    PinsKeepTheirTime,
-    /// Replies show their originals as they were sent.
-    OriginalsStay,
-    /// No event shows the replies to a message that changes.
-    RepliesGoUnnoticed,
 }
 
 /// The complete state, by the contract.
@@ -482,135 +406,6 @@ pub(crate) fn show_reaction(viewer: usize, message: &Message, kind: &str) -> Val
 /// Whether a message is between its viewer and another user.
 pub(crate) const fn is_shown(viewer: usize, message: &Message) -> bool {
     viewer == message.from || viewer == message.to
-}
-
-/// The state as it is when a call is answered: everything is certain.
-pub(crate) struct Certain<'s> {
-    pub(crate) state: &'s State,
-    pub(crate) now_ms: u64,
-}
-
-impl Facts for Certain<'_> {
-    fn is_logged_in(&self, user: usize) -> May {
-        May::sure(self.state.is_logged_in(user, self.now_ms))
-    }
-
-    fn now_ms(&self) -> RangeInclusive<u64> {
-        self.now_ms..=self.now_ms
-    }
-
-    fn revision(&self, user: usize) -> RangeInclusive<u64> {
-        let revision = self.state.users[user].revision;
-        revision..=revision
-    }
-
-    fn history(&self, user: usize, other: usize) -> Vec<(&Message, May)> {
-        let shows_all = self.state.flaw == Flaw::HistoryShowsDeleted;
-        let is_seen = |message: &Message| shows_all || !message.hidden_for.contains(&user);
-        let messages = self.state.between(user, other).into_iter();
-        messages.map(|message| (message, May::sure(is_seen(message)))).collect()
-    }
-
-    fn confirmed(&self, message: &Message) -> May {
-        May::sure(message.confirmed)
-    }
-
-    fn pinned(&self, message: &Message) -> May {
-        May::sure(message.pinned.is_some() && !message.is_revoked)
-    }
-
-    fn message(&self, id: &str) -> Option<&Message> {
-        self.state.messages.iter().find(|message| message.id == id)
-    }
-
-    fn conversation(&self, user: usize, other: usize) -> Conversation {
-        let settings = self.state.settings(user, other);
-        let (key, name) = (self.state.order_key(user, other), &self.state.users[other].name);
-        let name = if name.is_empty() { NAMES[other] } else { name };
-        Conversation {
-            exists: May::sure(self.state.exists(user, other)),
-            order_key: key..=key,
-            read_seq: settings.read_seq..=settings.read_seq,
-            muted: May::sure(settings.muted),
-            pinned: May::sure(settings.pinned_ms > 0),
-            pinned_ms: settings.pinned_ms..=settings.pinned_ms,
-            drafts: vec![settings.draft],
-            marked_unread: May::sure(settings.marked_unread),
-            marks: settings.marks.iter().map(|mark| (*mark, May::sure(true))).collect(),
-            name: name.to_owned(),
-            avatar: self.state.users[other].avatar.clone(),
-        }
-    }
-
-    fn totals(&self, user: usize) -> [RangeInclusive<u64>; 2] {
-        let (loud, all) = self.state.totals(user);
-        [loud..=loud, all..=all]
-    }
-
-    fn changed_since(&self, user: usize, revision: u64) -> (May, Vec<(usize, May)>) {
-        let current = self.state.users[user].revision;
-        let of = |other: usize| self.state.settings(user, other).revision;
-        let is_changed = |other: &usize| revision < of(*other);
-        let is_gone = |other: &usize| is_changed(other) && !self.state.exists(user, *other);
-        let is_reset = revision != current
-            && (revision == 0
-                || revision > current
-                || (0..NAMES.len()).any(|other| is_gone(&other)));
-        let others = (0..NAMES.len()).filter(|other| self.state.exists(user, *other));
-        let changed = others.filter(|other| is_reset || is_changed(other));
-        (May::sure(is_reset), changed.map(|other| (other, May::sure(true))).collect())
-    }
-
-    fn blocks(&self, user: usize, other: usize) -> May {
-        May::sure(self.state.users[user].blocked.contains(&other))
-    }
-
-    fn block_list(&self, user: usize, place: u64) -> BlockList {
-        let account = &self.state.users[user];
-        let page = account.block_page.as_ref().filter(|(end, _)| place > 0 && *end == place);
-        let mut users = page.map_or_else(|| account.blocked.clone(), |(_, behind)| behind.clone());
-        if self.state.flaw == Flaw::BlocksGoByName {
-            users.sort_by_key(|other| NAMES[*other]);
-        }
-        let users = users.into_iter().map(|other| (other, May::sure(true))).collect();
-        BlockList { users, is_in_order: true }
-    }
-
-    fn listed(&self, user: usize) -> Value {
-        let account = &self.state.users[user];
-        show_user(user, &account.name, &account.avatar)
-    }
-
-    fn info(&self, user: usize) -> Option<Value> {
-        let account = &self.state.users[user];
-        account.ever_logged_in.then(|| show_info(user, account))
-    }
-
-    fn wrong_status(&self, viewer: usize, of: usize, shown: Option<&Value>) -> Option<Difference> {
-        let expected = self.state.show_status(viewer, of, self.now_ms);
-        let is_it = expected.as_ref() == shown;
-        (!is_it).then(|| {
-            (Rule::PublishedCorrectly, format!("{}: {shown:?}, expected {expected:?}", NAMES[of]))
-        })
-    }
-
-    fn follows(&self, user: usize, other: usize) -> May {
-        May::sure(self.state.followed_until(user, other, self.now_ms).is_some())
-    }
-
-    fn followed_until(&self, user: usize, other: usize) -> RangeInclusive<u64> {
-        let until_ms = self.state.followed_until(user, other, self.now_ms).unwrap_or_default();
-        until_ms..=until_ms
-    }
-
-    fn rule(&self, user: usize) -> Value {
-        show_rule(self.state.users[user].hidden)
-    }
-
-    fn recount(&self, user: usize, other: usize, _read_seq: u64) -> RangeInclusive<u64> {
-        let unread = self.state.unread(user, other);
-        unread..=unread
-    }
 }
 
 /// A user in a list.

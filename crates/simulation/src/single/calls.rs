@@ -6,27 +6,15 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::model::NAMES;
-use crate::model::amending::REACTIONS;
 use crate::model::request::ListOption;
+use crate::names::NAMES;
+use crate::single::world::Setup;
 
 /// The number of users that make calls: three log in at the start, one may log in. The last never
 /// does.
 pub(crate) const CALLERS: usize = 4;
 /// The number of users that are logged in when a case begins.
 pub(crate) const AT_HOME: usize = 3;
-
-/// The daemon's configuration for a case.
-#[derive(Clone, Debug)]
-pub(crate) struct Setup {
-    pub(crate) partitions: u16,
-    /// The limit of users in memory: 0, so that users are evicted and loaded all the time, or
-    /// plenty.
-    pub(crate) cached_users: usize,
-    pub(crate) require_known_receiver: bool,
-    /// The duration of an append.
-    pub(crate) append_takes: Duration,
-}
 
 /// A step of a case.
 #[derive(Clone, Debug)]
@@ -332,6 +320,9 @@ fn config() -> impl Strategy<Value = Config> {
         |(not_counted, receipt, retry, push)| Config { not_counted, receipt, retry, push },
     )
 }
+
+/// The types of reactions.
+pub(crate) const REACTIONS: [&str; 3] = ["\u{1f44d}", "a", "\"\\\u{e9}"];
 
 /// The drafts that users write.
 pub(crate) const DRAFTS: [&str; 3] = ["", "Dear", "Dear \u{1f600},\n"];

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::model::NAMES;
-use crate::single::calls::Setup;
-use crate::single::world::World;
+use crate::names::NAMES;
+use crate::single::world::{Setup, World};
 
 /// The message IDs of a conversation, read one message per page.
 async fn read(world: &mut World, user: &str, other: &str, reverse: bool) -> Vec<String> {

@@ -5,15 +5,16 @@ use std::time::Duration;
 use peerd_protocol::encoding::Encoding;
 use serde_json::{Value, json};
 
-use crate::model::amending::REACTIONS;
 use crate::model::conversations::NO_MESSAGE;
+use crate::model::flaw::Flaw;
 use crate::model::request::{ListOption, Request};
 use crate::model::sending::{extended_data, local_id, push};
-use crate::model::state::{Flaw, merge};
-use crate::model::{Model, NAMES, Wrong, user_name};
+use crate::model::state::merge;
+use crate::model::{Model, Wrong, user_name};
+use crate::names::NAMES;
 use crate::single::calls::{
-    AT_HOME, CALLERS, Call, Case, Config as SendConfig, DRAFTS, Draft, INVALID, PROFILES, STATUSES,
-    Step, content,
+    AT_HOME, CALLERS, Call, Case, Config as SendConfig, DRAFTS, Draft, INVALID, PROFILES,
+    REACTIONS, STATUSES, Step, content,
 };
 use crate::single::world::{MESSAGES_PER_SECOND, World};
 

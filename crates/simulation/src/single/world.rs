@@ -19,9 +19,8 @@ use peerd_protocol::subject::Subjects;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::model::NAMES;
-use crate::single::calls::Setup;
-use crate::store::append_in_task;
+use crate::append::append_in_task;
+use crate::names::NAMES;
 
 pub(crate) const BEGAN_MS: u64 = 1_800_000_000_000;
 pub(crate) const MESSAGES_PER_SECOND: usize = 3;
@@ -38,6 +37,18 @@ pub(crate) const REPLAY_AGE_MS: u64 = 120_000;
 pub(crate) const HEARTBEAT_MS: u64 = 10_000;
 
 const INBOX: &str = "_INBOX.model";
+
+/// The daemon's configuration for a case.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) partitions: u16,
+    /// The limit of users in memory: 0, so that users are evicted and loaded all the time, or
+    /// plenty.
+    pub(crate) cached_users: usize,
+    pub(crate) require_known_receiver: bool,
+    /// The duration of an append.
+    pub(crate) append_takes: Duration,
+}
 
 /// A store that outlives its node.
 #[derive(Clone)]

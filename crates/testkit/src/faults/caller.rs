@@ -15,6 +15,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::{sync::watch, time::Instant};
 
+use crate::faults::failure::Failure;
 use crate::faults::notes::{Notes, Sheet};
 use crate::token;
 
@@ -38,9 +39,6 @@ const LATEST_KEPT: usize = 12;
 const RATE: u64 = 6_000_005;
 const OVERLOADED: u64 = 6_000_007;
 const STORE: u64 = 6_000_008;
-
-/// An error that stops a test.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// How one attempt ended.
 #[derive(Debug)]

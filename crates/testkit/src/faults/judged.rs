@@ -3,11 +3,7 @@
 
 use serde_json::Value;
 
-use super::{
-    caller::{Caller, Failure},
-    load::Pairs,
-    notes, reading,
-};
+use super::{caller::Caller, failure::Failure, load::Pairs, notes, reading};
 
 /// The most faults in one text.
 const SHOWN_MAX: usize = 20;

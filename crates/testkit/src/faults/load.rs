@@ -19,11 +19,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{
-    caller::{Caller, Failure},
-    look::look,
-    random::Random,
-};
+use super::{caller::Caller, failure::Failure, look::look, random::Random};
 
 mod changes;
 

@@ -3,10 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    caller::{Caller, Failure},
-    random::Random,
-};
+use super::{caller::Caller, failure::Failure, random::Random};
 
 /// The number of users who never log in and are blocked and unblocked.
 const STRANGERS: u64 = 10;

@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::caller::Failure;
+use super::failure::Failure;
 use crate::events::unbundled;
 use crate::{Encoding, decode, peerd_command};
 

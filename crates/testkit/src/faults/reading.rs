@@ -6,10 +6,7 @@ use std::collections::BTreeSet;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
-use super::{
-    caller::{Caller, Failure},
-    load::Pairs,
-};
+use super::{caller::Caller, failure::Failure, load::Pairs};
 
 const CONVERSATIONS_A_PAGE: usize = 3;
 const MESSAGES_A_PAGE: usize = 100;

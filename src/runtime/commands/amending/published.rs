@@ -11,8 +11,7 @@ use crate::store::Store;
 use crate::wire::amend::{AmendAnswer, PublishPart};
 use peerd_core::amend::Notice;
 use peerd_core::event::Messages;
-use peerd_core::id::{OrderKey, UserId};
-use peerd_core::message::Direction;
+use peerd_core::id::{Direction, OrderKey, UserId};
 use peerd_core::reply::RepliedPages;
 use peerd_protocol::failure::{CallError, Failure};
 

@@ -14,8 +14,8 @@ use crate::wire::amend::{AmendAnswer, AmendPart};
 use peerd_core::amend::Operation;
 use peerd_core::conversation::Conversation;
 use peerd_core::event::Messages;
-use peerd_core::id::UserId;
-use peerd_core::message::{Direction, Message};
+use peerd_core::id::{Direction, UserId};
+use peerd_core::message::Message;
 use peerd_core::reply::RepliedPages;
 use peerd_protocol::failure::{CallError, Failure};
 

@@ -13,10 +13,9 @@ use crate::storage::{account, conversation, deletions};
 use crate::store::memory::Memory;
 use crate::store::{Record, Store as _, StreamId};
 use peerd_core::deletions::{Bitmap, PageId};
-use peerd_core::id::UserId;
+use peerd_core::id::{Direction, UserId};
 use peerd_core::later::LaterFields;
 use peerd_core::limits::Limits;
-use peerd_core::message::Direction;
 use peerd_protocol::subject::Token;
 
 type TestNode = Node<Memory, bus::memory::Memory>;

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::{Check, list};
 use crate::model::facts::{Conversation, Facts, May};
 use crate::model::request::ListOption;
-use crate::model::{NAMES, number, text, user_of};
-use crate::rules::Rule;
+use crate::names::{NAMES, number, text, user_of};
+use crate::rule::Rule;
 
 impl<F: Facts> Check<'_, F> {
     /// The changes since a revision: every conversation that certainly changed, or a page of all.

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::{Check, list};
 use crate::model::facts::{BlockList, Facts};
-use crate::model::{NAMES, number, text, user_of};
-use crate::rules::Rule;
+use crate::names::{NAMES, number, text, user_of};
+use crate::rule::Rule;
 
 const NO_SUCH_USER: u32 = 6_000_011;
 

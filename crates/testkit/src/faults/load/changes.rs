@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Own, Walker};
-use crate::faults::caller::Failure;
+use crate::faults::failure::Failure;
 
 /// How long after it was sent a message may still be revoked: less than two minutes, of which the
 /// repeats of the call may take some.
