@@ -106,11 +106,15 @@ pub enum Fault {
     DeletedOriginalShown,
     /// Replies name the wrong sender of their original.
     WrongOriginal,
+    /// The reply to a repeat does not say that it is one.
+    RepeatUnmarked,
+    /// A call that arrives at another instance than the owner is refused.
+    NotForwarded,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 51] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -160,6 +164,8 @@ impl Fault {
         Self::LostReference,
         Self::DeletedOriginalShown,
         Self::WrongOriginal,
+        Self::RepeatUnmarked,
+        Self::NotForwarded,
     ];
 }
 

@@ -60,7 +60,7 @@
 //! | writer task: gives queued messages to the connection, in order | one | when the bus is dropped and the queue is empty |
 //! | appends | two: one ends waits when the connection is lost, one finds overdue appends | with the store |
 //! | service discovery | one | with the signal to stop |
-//! | keeper | one | at the end of the stop |
+//! | stream monitor | one | at the end of the stop |
 //! | async-nats | one, for the store's connection | with the connection |
 //! | data plane | one: reads and handles messages, writes, reconnects | with the last handle of the connection |
 //!
@@ -92,7 +92,6 @@ mod history;
 mod hosting;
 mod injected;
 mod intake;
-mod keeper;
 mod owner_request;
 mod parts;
 mod patience;
@@ -111,5 +110,6 @@ mod rights;
 mod router;
 mod send;
 mod session;
+mod stream_monitor;
 mod tuning;
 mod users;

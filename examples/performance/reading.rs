@@ -25,7 +25,7 @@ pub(crate) const PARTITIONS: u16 = 8;
 pub(crate) const PAGE: usize = 30;
 /// The page far back that is compared with the first.
 const FAR: usize = 1000;
-/// Pages around it that are measured, and how long a reader looks at each.
+/// Pages around it that are measured, and how long a reader waits after each.
 const AROUND: usize = 60;
 const PAUSE: Duration = Duration::from_millis(20);
 /// Messages before that page that are written at a sender's rate.
@@ -194,11 +194,11 @@ pub(crate) async fn history_pages(effort: &Effort) -> Result<Vec<Figure>, String
     );
     let thousandth = |reader: &str| {
         format!(
-            "page {FAR} of the same history, paged back to from the newest, against the newest: means \
-             of the {AROUND} pages around it, by {reader}"
+            "page {FAR} from the end, reached by paging back, against the newest page: means of the \
+             {AROUND} pages around it, by {reader}"
         )
     };
-    let looks = format!("a reader who looks at each for {} ms", PAUSE.as_millis());
+    let waits = format!("a reader who waits {} ms after each page", PAUSE.as_millis());
     let beside = format!("; {:.0} where the page before was not read", median(&jumps));
     Ok(vec![
         Figure::new(
@@ -210,14 +210,14 @@ pub(crate) async fn history_pages(effort: &Effort) -> Result<Vec<Figure>, String
         ),
         Figure::new(
             "history",
-            &thousandth(&looks),
+            &thousandth(&waits),
             Goal::AtMost(1.0),
             Measured::ratio(&fars, &nears),
             numbers("far", &fars, "first", &nears),
         ),
         Figure::new(
             "history",
-            &thousandth("a program that does not look"),
+            &thousandth("a program that does not wait"),
             Goal::AtMost(1.0),
             Measured::ratio(&hurried_fars, &hurried_nears),
             numbers("far", &hurried_fars, "first", &hurried_nears) + &beside,

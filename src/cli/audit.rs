@@ -41,7 +41,7 @@ prefix, or some user could not be audited.";
 const OWNER_ANSWERS: Duration = Duration::from_secs(60);
 /// Users that are audited at the same time: few, so that the owners have time for their users.
 const CONCURRENT: usize = 4;
-const NOBODY: &str = "nobody owns its partition";
+const NO_OWNER: &str = "no instance owns its partition";
 /// Accounts that are requested at the same time.
 const ACCOUNTS: usize = 256;
 
@@ -240,7 +240,7 @@ async fn audit(
     user: UserId,
 ) -> (UserId, Result<Audited, String>) {
     if owners.is_without(subjects.partition_of_user(&user)) {
-        return (user, Err(NOBODY.to_owned()));
+        return (user, Err(NO_OWNER.to_owned()));
     }
     let answer = match timeout(OWNER_ANSWERS, ask(client, subjects.ask(&Token::of(&user)))).await {
         Ok(Ok(answer)) => answer,
@@ -261,7 +261,7 @@ async fn ask(
     client.publish_with_reply(subject, inbox, Audit.encode()?).await?;
     while let Some(answer) = answers.next().await {
         if answer.status == Some(StatusCode::NO_RESPONDERS) {
-            return Ok(Err(NOBODY.to_owned()));
+            return Ok(Err(NO_OWNER.to_owned()));
         }
         // Which partition it is does not matter to this answer.
         match decode_answer(&Audit, &answer.payload, Partition(0)) {

@@ -31,10 +31,12 @@ use peerd_protocol::discovery::StatsAnswer;
 pub(super) const HELP: &str = "\
 The NATS user needs the permissions of the operator in deploy/nats/users.conf.
 
-Exit codes: 0 all is well; 1 there are problems: a partition without a live owner, a member that does \
-not answer, a stream that is gone, full or nearly full, without a leader, or with a replica that is \
-offline or behind, an account near its limits, or a problem of the store that an instance reports; 64 \
-a wrong configuration; 69 NATS cannot be used, or no peerd ever ran with this subject prefix.";
+Exit codes: 0 all is well; 1 there are problems: no instance is running, a partition without a live \
+owner, a member that does not answer, a stream that is gone, full or nearly full, without a leader, or \
+with a replica that is offline or behind, an account near its limits, a max_payload that is too small, \
+a count that differs from the log, a stored record that cannot be read, or a problem of the store that \
+an instance reports; 64 a wrong configuration; 69 NATS cannot be used, or no peerd ever ran with this \
+subject prefix.";
 
 /// How long the store may take to answer. A stream whose leader has just died does not answer.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -54,22 +56,16 @@ async fn show(client: Client, settings: &Settings, as_json: bool) -> ExitCode {
     };
     let now_ms = seen.now_ms;
     let mut report = Report::of(seen);
-    let warnings = match payload::check(&settings.node.limits, client.max_payload()) {
-        Ok(warnings) => warnings,
-        Err(too_small) => {
-            report.problems.push(too_small.to_string());
-            Vec::new()
-        }
-    };
+    match payload::check(&settings.node.limits, client.max_payload()) {
+        Ok(warnings) => report.warnings.extend(warnings),
+        Err(too_small) => report.problems.push(too_small.to_string()),
+    }
     if as_json {
         if let Err(error) = print_json(&report) {
             return complain(EXIT_FAILURE, &error);
         }
     } else {
         print(&table::text(&report, now_ms));
-        for warning in warnings {
-            print(&format!("note: {warning}"));
-        }
     }
     if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILURE) }
 }

@@ -35,8 +35,9 @@ format. Run it after the last call of a client. It reads all streams into memory
 
 The NATS user needs the permissions of the operator in deploy/nats/users.conf.
 
-Exit codes: 0 no faults; 1 faults, one line each; 64 notes that cannot be read or a wrong \
-configuration; 69 NATS cannot be used, or a stream cannot be read.";
+Exit codes: 0 no faults; 1 faults, of which the text shows the first 50, a line each, and --json all; \
+64 notes that cannot be read or a wrong configuration; 69 NATS cannot be used, or a stream cannot be \
+read.";
 
 /// How long reading one stream may take.
 const STREAM_READ: Duration = Duration::from_secs(600);

@@ -42,12 +42,12 @@ use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 use super::agreement::{Agreement, Disagreement};
 use super::connect::{ConnectError, NatsOptions, bus, connect};
 use super::env::Options;
-use super::keeper::Keeper;
 use super::node::Node;
 use super::patience::Patience;
 use super::payload::{self, TooSmall};
 use super::permissions::Permissions;
 use super::rights;
+use super::stream_monitor::StreamMonitor;
 use super::tuning::{
     MESSAGES_PER_CALL, ROOM_BEYOND_CALLS, START_TIMEOUT, STOP_DISCONNECTED_TIMEOUT,
     STOP_UNSERVED_TIMEOUT,
@@ -280,8 +280,8 @@ async fn run(
     // Before it joins: the other members probe each new member.
     node.bus().answer_probes(&instance);
     let options = settings.stream.clone();
-    let keeper = Keeper { store, jetstream: monitored, subjects, names, options };
-    let keeper = AbortOnDrop::new(tokio::spawn(keeper.run()));
+    let monitor = StreamMonitor { store, jetstream: monitored, subjects, names, options };
+    let monitor = AbortOnDrop::new(tokio::spawn(monitor.run()));
     let auditor = (settings.audit_reads_per_second > 0)
         .then(|| node.audit_all(settings.audit_reads_per_second));
     let auditor = auditor.map(|audit| AbortOnDrop::new(tokio::spawn(audit)));
@@ -354,7 +354,7 @@ async fn run(
         }
     };
     node.bus().reach(deadline).await;
-    drop((keeper, node));
+    drop((monitor, node));
     let _ = timeout_at(deadline, writer).await;
     result
 }

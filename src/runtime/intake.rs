@@ -102,6 +102,9 @@ impl<S: Store, B: Bus> Intake<S, B> {
         let route = self.router.route_at(partition, asks.what(), now);
         let is_relayed = asks.what() == What::Call && is_relayed(&incoming);
         if matches!(route, Route::There) && incoming.hops < HOPS_MAX && !is_relayed {
+            if failpoint::is(Fault::NotForwarded) {
+                return self.replies.refusal(&incoming, self.router.no_owner());
+            }
             return self.pass_on(incoming, partition);
         }
         // Deliveries in progress on other instances wait for it.

@@ -44,14 +44,14 @@ pub(super) const MEMBERS_LIST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long creating and comparing all streams may take.
 pub(super) const PROVISION_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the streams in trouble, and those that no call would miss soon, are checked.
-pub(super) const KEEPER_INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const STREAM_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a stream may take to report its state.
 pub(super) const STREAM_STATE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How many other streams each of these checks adds, in turn, to see whether their configuration
 /// still matches.
 pub(super) const STREAMS_PER_CHECK: usize = 8;
 /// Streams that are checked concurrently.
-pub(super) const KEEPER_CHECKS_CONCURRENT: usize = 8;
+pub(super) const STREAM_CHECKS_CONCURRENT: usize = 8;
 /// The pause between two checks of the same suspects.
 pub(super) const SUSPECT_PAUSE: Duration = Duration::from_millis(250);
 /// How long no stream may answer before JetStream as a whole counts as unavailable: longer than a
@@ -359,8 +359,8 @@ const _: () = {
     assert!(START_PAUSE_MIN.as_millis() < START_PAUSE_MAX.as_millis());
     assert!(START_PAUSE_MAX.as_millis() < START_REFUSED_TIMEOUT.as_millis());
     // One check ends before the next one begins, and several fail before JetStream counts as gone.
-    assert!(STREAM_STATE_TIMEOUT.as_millis() < KEEPER_INTERVAL.as_millis());
-    assert!(KEEPER_INTERVAL.as_millis() < JETSTREAM_SILENT_MAX.as_millis());
+    assert!(STREAM_STATE_TIMEOUT.as_millis() < STREAM_CHECK_INTERVAL.as_millis());
+    assert!(STREAM_CHECK_INTERVAL.as_millis() < JETSTREAM_SILENT_MAX.as_millis());
     // A deadline leaves room for several attempts.
     assert!(PULSE_TIMEOUT.as_millis() < OPEN_TIMEOUT.as_millis());
     assert!(OWNER_REQUEST_RETRY_DELAY.as_millis() < INQUIRE_EVERY.as_millis());

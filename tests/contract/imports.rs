@@ -1,14 +1,14 @@
 //! Applications in an account of their own, which imports calls and events:
 //! `deploy/nats/accounts.conf`, with several instances.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use async_nats::ConnectOptions;
 use futures::{StreamExt as _, future::join_all};
 use serde_json::{Value, json};
 
 use super::world::{RECEIVED, number, text_to};
-use crate::support::{Client, Encoding, Events, Nats, Peerd, decode};
+use crate::support::{Client, Encoding, Events, Nats, Peerd, decode, run_cli_env};
 
 const INSTANCES: usize = 3;
 const USERS: usize = 100;
@@ -147,6 +147,41 @@ async fn a_user_of_the_importing_account_is_bound_to_itself() {
     let forged = alice.nats().request("peer.api.bob.heartbeat", "{}".into());
     let forged = tokio::time::timeout(Duration::from_millis(500), forged).await;
     assert!(forged.is_err(), "alice acts as bob");
+}
+
+#[tokio::test]
+async fn the_operator_may_use_the_commands_of_an_operator() {
+    let accounts = Accounts::start(&[]).await;
+    let url = accounts.nats.url();
+    let envs = [
+        ("PEERD__NATS__SERVERS", url.as_str()),
+        ("PEERD__NATS__USER", "operator"),
+        ("PEERD__NATS__PASSWORD", "operator-secret"),
+    ];
+    for args in [&["call", "alice", "login"][..], &["status"], &["audit", "alice"]] {
+        let run = run_cli_env(args, &envs).await;
+        assert_eq!(run.code, Some(0), "{args:?}: {run:?}");
+    }
+}
+
+/// The subjects in the permissions of a user.
+fn permitted(config: &str, user: &str) -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nats").join(config);
+    let text = std::fs::read_to_string(path).unwrap();
+    let name = format!("user: {user}");
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let is_own = |line: &&str| !line.starts_with("user: ") && !line.starts_with("imports");
+    let own = lines.skip_while(|line| *line != name).skip(1).take_while(is_own);
+    own.flat_map(|line| line.split('"').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+#[test]
+fn peerd_and_the_operator_have_the_permissions_of_a_single_account() {
+    for user in ["peerd", "operator"] {
+        let one = permitted("users.conf", user);
+        assert!(one.contains("_INBOX.>"), "{one:?}");
+        assert_eq!(permitted("accounts.conf", user), one);
+    }
 }
 
 /// A single permit for calls: further calls are refused, and relayed calls need a permit too.

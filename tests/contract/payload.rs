@@ -355,6 +355,21 @@ async fn a_max_payload_that_is_too_small_is_refused_at_the_start() {
 }
 
 #[tokio::test]
+async fn a_max_payload_that_is_small_is_a_warning_of_the_status() {
+    let world = world_of(&Config::new("64KB"), &[FAST]).await;
+    let url = world.nats.url();
+    let envs = [("PEERD__NATS__SERVERS", url.as_str())];
+    let warning = "limits.combine_bytes: a Combine or Multiple message can take";
+    let output = run_cli_env(&["status", "--json"], &envs).await;
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let report: Value = serde_json::from_str(&output.stdout).unwrap();
+    let warnings = report["warnings"].as_array().unwrap();
+    assert!(warnings.iter().any(|text| text.as_str().unwrap().starts_with(warning)), "{report}");
+    let output = run_cli_env(&["status"], &envs).await;
+    assert!(output.stdout.contains(warning), "{output:?}");
+}
+
+#[tokio::test]
 async fn a_call_as_large_as_the_server_takes_is_answered_by_whichever_instance() {
     let config = Config::new("64KB");
     let world = world_of(&config, &[FAST]).await;

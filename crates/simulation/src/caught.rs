@@ -64,6 +64,8 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         | Fault::WrongOriginal
         | Fault::WrongPinner => &[Rule::PublishedCorrectly],
         Fault::LostReference => &[Rule::PublishedCorrectly, Rule::SuccessIsStored],
+        Fault::RepeatUnmarked => &[Rule::Repeats],
+        Fault::NotForwarded => &[Rule::Served],
     }
 }
 
@@ -76,7 +78,8 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::LostSession
         | Fault::LostReference
         | Fault::DeletedOriginalShown
-        | Fault::WrongOriginal => 2,
+        | Fault::WrongOriginal
+        | Fault::RepeatUnmarked => 2,
         Fault::BlockIgnored | Fault::EndedSessionOnline | Fault::LostStatus => 3,
         Fault::LostPreference | Fault::HiddenShown => 5,
         Fault::MutedCounts | Fault::LostReadMark => 6,
@@ -108,7 +111,8 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::LostPins
         | Fault::PinUnnamed
         | Fault::WrongPinner
-        | Fault::WrongReactor => 1,
+        | Fault::WrongReactor
+        | Fault::NotForwarded => 1,
     }
 }
 

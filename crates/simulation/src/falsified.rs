@@ -1,7 +1,7 @@
 //! Faults that are injected at the edge: messages of an instance are falsified before they reach
 //! the simulated bus, as if the instance had counted, numbered or addressed wrongly.
 
-use peerd::bus::Outgoing;
+use peerd::bus::{Kind, Outgoing};
 use peerd::failpoint::{self, Fault};
 use serde_json::{Value, json};
 
@@ -11,6 +11,9 @@ const RECEIVED: &str = ".peer_message_received";
 
 /// Applies the injected fault to a message that leaves an instance.
 pub(crate) fn falsified(mut outgoing: Outgoing) -> Outgoing {
+    if failpoint::is(Fault::RepeatUnmarked) && outgoing.kind == Kind::Duplicate {
+        outgoing.kind = Kind::Plain;
+    }
     let faults = [
         Fault::OwnMessagesCount,
         Fault::MutedCounts,

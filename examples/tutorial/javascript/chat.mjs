@@ -76,7 +76,7 @@ export class Client {
     this.onChange = () => {}; // draws the screen
   }
 
-  // What both kinds of `connect` need; `servers` is added to it.
+  // Options for both `connect` functions; `servers` is added.
   static options(userID, pass) {
     return {
       user: userID,

@@ -355,7 +355,7 @@ fn troubles(stats: &[StatsAnswer]) -> Vec<String> {
             [one] => format!("instance {one}"),
             many => format!("{} instances", many.len()),
         };
-        format!("{problem} (since {lasts_seconds} s, says {who}); {remedy}")
+        format!("{problem} (for {lasts_seconds} s, reported by {who}); {remedy}")
     };
     by_problem.into_iter().map(text).collect()
 }

@@ -33,7 +33,7 @@ impl Reply for LastSeen {
 
 impl Command for Heartbeat {
     const NAME: &'static str = "heartbeat";
-    const SUMMARY: &'static str = "Says that the user is there.";
+    const SUMMARY: &'static str = "Keeps the user online.";
     const KIND: Kind = Kind::Read;
     const EXAMPLES: &'static [&'static str] = &["{}"];
     type Request = Request;

@@ -1,4 +1,4 @@
-//! `query_message_reaction_user_list`: reads who reacted to a message with one type.
+//! `query_message_reaction_user_list`: reads the users who reacted to a message with a given type.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use peerd_protocol::message::MessageBody;
 use peerd_protocol::reaction::{ReactionUsers, UserIds, with_kind};
 use peerd_protocol::reply::{Reply, Shown};
 
-/// Reads who reacted to a message with one type.
+/// Reads the users who reacted to a message with a given type.
 pub struct QueryMessageReactionUserList;
 
 /// The reactions to read.
@@ -85,7 +85,7 @@ impl Reply for Users {
 
 impl Command for QueryMessageReactionUserList {
     const NAME: &'static str = "query_message_reaction_user_list";
-    const SUMMARY: &'static str = "Reads who reacted to a message with one type.";
+    const SUMMARY: &'static str = "Reads the users who reacted to a message with a given type.";
     const KIND: Kind = Kind::Read;
     const EXAMPLES: &'static [&'static str] = &[
         r#"{"message":{"messageID":"2","conversationID":"bob","conversationType":0},"config":{"reactionType":"👍","nextFlag":0,"count":20}}"#,

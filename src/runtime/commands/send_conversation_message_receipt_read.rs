@@ -52,7 +52,8 @@ pub struct Request {
 
 impl Command for SendConversationMessageReceiptRead {
     const NAME: &'static str = "send_conversation_message_receipt_read";
-    const SUMMARY: &'static str = "Confirms that the caller has read all messages.";
+    const SUMMARY: &'static str =
+        "Confirms that the caller has read all messages of a conversation.";
     const KIND: Kind = Kind::Live;
     const EXAMPLES: &'static [&'static str] = &[r#"{"conversationID":"bob","conversationType":0}"#];
     type Request = Request;

@@ -1,4 +1,4 @@
-//! `unsubscribe_users_status`: follows the status of users no longer.
+//! `unsubscribe_users_status`: ends subscriptions to the status of users.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use peerd_protocol::failure::CallError;
 use peerd_protocol::field::{List, User};
 use peerd_protocol::reply::{Reply, Shown};
 
-/// Follows the status of users no longer.
+/// Ends subscriptions to the status of users.
 pub struct UnsubscribeUsersStatus;
 
 /// The users.
@@ -39,7 +39,7 @@ impl Reply for Unsubscribed {
 
 impl Command for UnsubscribeUsersStatus {
     const NAME: &'static str = "unsubscribe_users_status";
-    const SUMMARY: &'static str = "Follows the status of users no longer.";
+    const SUMMARY: &'static str = "Ends subscriptions to the status of users.";
     const KIND: Kind = Kind::Change;
     const EXAMPLES: &'static [&'static str] = &[r#"{"userIDs":["bob","carol"]}"#];
     type Request = Request;

@@ -7,7 +7,7 @@ use futures::stream::{self, StreamExt as _};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::tuning::{
-    JETSTREAM_SILENT_MAX, KEEPER_CHECKS_CONCURRENT, KEEPER_INTERVAL, PROVISION_TIMEOUT,
+    JETSTREAM_SILENT_MAX, PROVISION_TIMEOUT, STREAM_CHECK_INTERVAL, STREAM_CHECKS_CONCURRENT,
     STREAM_STATE_TIMEOUT, STREAMS_PER_CHECK, SUSPECT_PAUSE,
 };
 use crate::link::Connection;
@@ -20,7 +20,7 @@ use crate::store::trouble::{Cause, Resource};
 use peerd_protocol::subject::Subjects;
 
 /// Monitors the streams.
-pub(super) struct Keeper {
+pub(super) struct StreamMonitor {
     pub(super) store: Connection,
     pub(super) jetstream: JetStream,
     pub(super) subjects: Subjects,
@@ -28,12 +28,12 @@ pub(super) struct Keeper {
     pub(super) options: StreamOptions,
 }
 
-impl Keeper {
+impl StreamMonitor {
     /// Checks all streams after each reconnect (memory streams are lost when their server
     /// restarts), suspect streams at once, and streams that no call would miss soon at intervals.
     pub(super) async fn run(self) {
         let troubles = self.jetstream.trouble().clone();
-        let mut ticks = interval(KEEPER_INTERVAL);
+        let mut ticks = interval(STREAM_CHECK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut silent_since = None;
         let all: Vec<Resource> = all_expected(&self.subjects, &self.names, &self.options)
@@ -73,7 +73,7 @@ impl Keeper {
             let name = self.names.resource(resource);
             (resource, survey::stream(&self.store.client, &name, deadline).await)
         });
-        let seen: Vec<_> = looks.buffered(KEEPER_CHECKS_CONCURRENT).collect().await;
+        let seen: Vec<_> = looks.buffered(STREAM_CHECKS_CONCURRENT).collect().await;
         let silent = seen.iter().find_map(|(resource, state)| match state {
             Err(Unseen::Silent(why)) => Some((*resource, why.clone())),
             Ok(_) | Err(Unseen::Missing | Unseen::Refused { .. }) => None,
