@@ -109,13 +109,13 @@ impl<S: Store, B: Bus> Router<S, B> {
                     let served = serve(work.ownership.clone()).await;
                     // Held until here: a hand-over waits for the request.
                     drop(work);
-                    return served;
+                    return certain(unserved, served);
                 }
                 Route::There => {}
                 Route::Nowhere => return Err(unserved.unwrap_or_else(|| self.no_owner()).into()),
             }
             match self.request_owner(&recipient, request, deadline).await {
-                Outcome::Answered(answer) => return answer,
+                Outcome::Answered(answer) => return certain(unserved, answer),
                 Outcome::NotDone => {}
                 Outcome::NotDoneHere => {
                     unserved = Some(unknown);
@@ -247,6 +247,17 @@ impl<S: Store, B: Bus> Router<S, B> {
         let kind = Kind::Routed { reply_to: Some(reply_to.into()), content_type: None, hops: 0 };
         let encoding = Encoding::MessagePack;
         Outgoing { subject: self.env.subjects.ask(user).into(), encoding, kind, body, permit: None }
+    }
+}
+
+/// The answer of the last owner. `unserved` is the failure if a former owner may have served the
+/// request, too: then a rejection may be for what that owner has changed.
+fn certain<A>(unserved: Option<Failure>, answer: Result<A, CallError>) -> Result<A, CallError> {
+    match (unserved, answer) {
+        (Some(unknown @ Failure::OutcomeUnknown), Err(CallError::Rejected(_))) => {
+            Err(unknown.into())
+        }
+        (_, answer) => answer,
     }
 }
 

@@ -341,13 +341,13 @@ impl Journal {
         may
     }
 
-    /// Whether the user may have deleted the conversation, and certainly has it deleted, unless a
-    /// message came since the time that is given then.
+    /// Whether the user may have deleted the conversation, and the deletion by which it is certainly
+    /// deleted, unless a message came since.
     pub(crate) fn delisted(
         &self,
         (user, other): (usize, usize),
         (asked_ms, answered_ms): (u64, u64),
-    ) -> (bool, Option<u64>) {
+    ) -> (bool, Option<&Op>) {
         let is_deletion = |op: &&Op| op.kind == OpKind::DeleteConversation;
         let may = self.of(user, other).any(|op| is_deletion(&op) && op.issued_ms <= answered_ms);
         let done =
@@ -356,7 +356,7 @@ impl Journal {
         let is_last = |last: &&Op| {
             self.of(user, other).all(|op| op.done_ms < last.issued_ms || std::ptr::eq(op, *last))
         };
-        (may, last.filter(is_last).map(|last| last.issued_ms))
+        (may, last.filter(is_last))
     }
 
     /// The possible drafts.

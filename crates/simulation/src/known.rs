@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 
-use crate::journal::{Journal, OpKind, Outcome};
+use crate::journal::{Journal, Op, OpKind, Outcome};
 use crate::model::facts::{ANY, BlockList, Conversation, Difference, Facts, May};
 use crate::model::replies::{has_reacted, shows_deleted};
 use crate::model::state::{Message, Reaction, User, show_info, show_rule, show_user};
@@ -177,11 +177,16 @@ impl Facts for Known<'_> {
             self.before.newest[other]
         };
         let is_certain = self.is_settled() && newest > 0;
-        let (may_be_deleted, deleted_ms) = journal.delisted(pair, self.span());
-        let is_back = |since_ms: u64| {
-            self.watch.between(user, other).iter().any(|logged| logged.stored_at_ms >= since_ms)
+        let (may_be_deleted, deletion) = journal.delisted(pair, self.span());
+        // A message that was stored before, and in doubt at the deletion, came afterwards for the
+        // owner. One that the user knew was not.
+        let is_back = |deletion: &Op| {
+            self.watch.between(user, other).iter().any(|logged| {
+                logged.stored_at_ms >= deletion.issued_ms
+                    || !deletion.known.contains(&logged.message.id)
+            })
         };
-        let is_deleted = deleted_ms.is_some_and(|since_ms| !is_back(since_ms));
+        let is_deleted = deletion.is_some_and(|deletion| !is_back(deletion));
         Conversation {
             exists: May { be: !is_deleted, not_be: newest == 0 || may_be_deleted },
             order_key: newest..=if is_certain { newest } else { u64::MAX },

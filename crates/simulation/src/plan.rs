@@ -10,8 +10,8 @@ use crate::random::Random;
 const OBSERVED: u64 = 0x0b5e_77ed;
 /// The type of reactions.
 pub(crate) const REACTION: &str = "secret-\u{1f44d}";
-/// Changes of one message need more time than so many latencies.
-const DEADLINE_LATENCIES: u64 = 75;
+/// Changes of one message that wait for each other need up to so many latencies.
+const DEADLINE_LATENCIES: u64 = 160;
 /// The mark that users put on conversations.
 pub(crate) const MARK: i64 = 7;
 
@@ -426,8 +426,8 @@ impl Plan {
         self
     }
 
-    /// Whether there are no faults, so that no call may fail or time out. On the slowest network, the
-    /// shortest deadline has no room for several changes of one message that wait for each other.
+    /// Whether there are no faults, so that no call may fail or time out. On the slowest network, only
+    /// the longest deadline has room for many changes of one message that wait for each other.
     pub(crate) fn is_calm(&self) -> bool {
         let Setup { call_deadline_ms, weather, .. } = &self.setup;
         let has_time = *call_deadline_ms > DEADLINE_LATENCIES * weather.latency_ms;
