@@ -106,11 +106,17 @@ pub enum Fault {
     DeletedOriginalShown,
     /// Replies name the wrong sender of their original.
     WrongOriginal,
+    /// A reply to a reply begins a tree of its own.
+    ForgottenRoot,
+    /// Replies in the last pages of a tree are not counted.
+    UncountedReply,
+    /// The first reply is missing in the list of a tree.
+    UnlistedReply,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 52] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -160,6 +166,9 @@ impl Fault {
         Self::LostReference,
         Self::DeletedOriginalShown,
         Self::WrongOriginal,
+        Self::ForgottenRoot,
+        Self::UncountedReply,
+        Self::UnlistedReply,
     ];
 }
 

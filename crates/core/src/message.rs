@@ -114,8 +114,10 @@ pub struct Annotations {
     pub pinned: Option<Pinned>,
     /// If it is a reply: to what.
     pub reply: Option<Reply>,
-    /// The pages that may have replies to it.
+    /// Where replies to it can be.
     pub replied: RepliedPages,
+    /// How many replies its tree has, if it is a root. It is counted when the message is shown.
+    pub replied_count: u64,
 }
 
 /// A message that peerd accepted.
@@ -183,7 +185,19 @@ impl Message {
         }
     }
 
-    /// The pages that may have replies to it; `None` if there are none.
+    /// Whether it may have a tree of replies.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.replied().is_some() && self.reply().is_none()
+    }
+
+    /// How many replies its tree has.
+    #[must_use]
+    pub fn replied_count(&self) -> u64 {
+        self.annotations.as_ref().map_or(0, |annotations| annotations.replied_count)
+    }
+
+    /// Where replies to it can be; `None` if there are none.
     #[must_use]
     pub fn replied(&self) -> Option<&RepliedPages> {
         let replied = self.annotations.as_ref().map(|annotations| &annotations.replied);

@@ -20,7 +20,7 @@ pub mod plain;
 pub mod push;
 pub mod reaction;
 pub mod receipt;
-mod replied;
+pub mod replied;
 pub mod reply;
 pub mod size;
 pub mod subject;

@@ -177,6 +177,8 @@ impl Watch {
         };
         let original = message.reply().and_then(|reply| self.logged(&reply.to.id().to_string()));
         let original = original.map(|logged| Message { original: None, ..logged.message.clone() });
+        // Not by the reference to the root, which is to be checked.
+        let root = original.as_ref().map(|it| it.root.clone().unwrap_or_else(|| it.id.clone()));
         let logged = Logged {
             mark: message.extended_data.clone(),
             stored_at_ms: at_ms,
@@ -200,6 +202,8 @@ impl Watch {
                 reactions: Vec::new(),
                 pinned: None,
                 original: original.map(Box::new),
+                root,
+                replied_count: 0,
                 confirmed: false,
                 read_ms: 0,
             },
@@ -234,6 +238,11 @@ impl Watch {
         }
         self.newest.insert((from, to), index);
         self.log.push(logged);
+    }
+
+    /// The stored replies of the tree of a root.
+    pub(crate) fn replies<'w>(&'w self, root: &'w str) -> impl Iterator<Item = &'w Logged> {
+        self.log.iter().filter(move |logged| logged.root.as_deref() == Some(root))
     }
 
     /// Records a record that is stored in a state stream.
@@ -436,6 +445,8 @@ impl Core {
             if event == "message_pin_status_changed" {
                 self.watch.is_of(user, &info["message"]);
                 self.published_pin(info);
+            } else if event == "message_replied_count_changed" {
+                self.published_count(user, info);
             } else {
                 self.published_receipt(user, info, now_ms);
             }
@@ -484,6 +495,22 @@ impl Core {
         if !is_made || on != by.is_some() {
             let why = format!("{info}, which this user did not make");
             self.broken(Rule::PublishedCorrectly, why);
+        }
+    }
+
+    /// A number of replies counts some of those that are stored.
+    fn published_count(&mut self, user: usize, info: &Value) {
+        let id = text(info, "messageID");
+        let is_right = self.watch.logged(id).is_some_and(|logged| {
+            let other = if logged.from == user { logged.to } else { logged.from };
+            let most = self.watch.replies(id).count() as u64;
+            (logged.from == user || logged.to == user)
+                && text(info, "conversationID") == NAMES[other]
+                && (1..=most).contains(&number(info, "count"))
+        });
+        if !is_right {
+            let why = format!("{} receives {info}", NAMES[user]);
+            self.broken(Rule::CountsEqualRecount, why);
         }
     }
 

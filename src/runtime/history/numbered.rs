@@ -76,7 +76,7 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
     }
 
     /// Up to two pages of a side, with the message of that number if it exists.
-    async fn with_number(&self, side: &Side, seq: u64) -> Result<Vec<Slot>, LoadError> {
+    pub(super) async fn with_number(&self, side: &Side, seq: u64) -> Result<Vec<Slot>, LoadError> {
         // The message is in this range of the stream; the number before the first is known.
         let (mut low, mut high, mut before) = (1, side.head.stream_seq, 0);
         let mut after = side.head;
