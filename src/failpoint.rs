@@ -110,11 +110,17 @@ pub enum Fault {
     RepeatUnmarked,
     /// A call that arrives at another instance than the owner is refused.
     NotForwarded,
+    /// A reply to a reply begins a tree of its own.
+    ForgottenRoot,
+    /// Replies in the last pages of a tree are not counted.
+    UncountedReply,
+    /// The first reply is missing in the list of a tree.
+    UnlistedReply,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 54] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -166,6 +172,9 @@ impl Fault {
         Self::WrongOriginal,
         Self::RepeatUnmarked,
         Self::NotForwarded,
+        Self::ForgottenRoot,
+        Self::UncountedReply,
+        Self::UnlistedReply,
     ];
 }
 

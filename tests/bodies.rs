@@ -12,6 +12,7 @@ use peerd::runtime::commands::login::LoggedIn;
 use peerd::runtime::commands::query_changes::Changes;
 use peerd::runtime::commands::query_conversation_total_unread_message_count::TotalUnread;
 use peerd::runtime::commands::query_message_receipts_info::Receipts;
+use peerd::runtime::commands::query_message_replied_list::RepliedList;
 use peerd::runtime::commands::send_message_receipts_read::Confirmed;
 use peerd::runtime::commands::set_conversation_mark::Marked;
 use peerd_core::blocklist::{BlockNumber, BlockRefusal};
@@ -31,12 +32,15 @@ use peerd_core::send::Push;
 use peerd_core::user_info::{FullUserInfo, Profile, UserInfo};
 use peerd_core::user_status::{CustomStatus, OnlineStatus, UserStatus};
 use peerd_protocol::encoding::{Encode as _, Encoding};
-use peerd_protocol::event::EventBody;
+use peerd_protocol::event::{EventBody, LiveBody};
 use peerd_protocol::failure::{CallError, Failure, FailureBody};
+use peerd_protocol::fit;
 use peerd_protocol::push::PushBody;
 use peerd_protocol::reply::{
     Blacklist, Changed, Conversations, Empty, History, OneConversation, Reply, Sent, Shown,
 };
+use peerd_protocol::reply_tree::{RepliedCountChanged, RootState};
+use peerd_protocol::size::Room;
 use serde::Serialize;
 
 const KEY: u64 = 52_323_942_400_000;
@@ -301,10 +305,6 @@ fn events() {
     let all = deleted(DeleteType::Conversation, vec![]);
     insta::assert_snapshot!("event_message_deleted_all", event(&all));
     insta::assert_snapshot!("event_message_deleted_everywhere", event(&Event::AllMessagesDeleted));
-    let with = |annotations: Annotations| {
-        let annotations = Some(Box::new(annotations));
-        Arc::new(Message { annotations, ..message(text("hello")) })
-    };
     let edited = with(Annotations { edited_ms: 1_780_000_001_000, ..Annotations::default() });
     let edited = Event::MessagesEdited(vec![edited].into());
     insta::assert_snapshot!("event_message_edited", event(&edited));
@@ -331,23 +331,6 @@ fn events() {
     let infos = vec![of(PinStatus::Pinned, pinned), of(PinStatus::NotPinned, bare())];
     let pinned = Event::PinsChanged(infos);
     insta::assert_snapshot!("event_message_pin_status_changed", event(&pinned));
-    let to = Reference {
-        by_sender: false,
-        key: OrderKey(52_323_982_421_000),
-        partition: Partition(3),
-        seq: 7,
-        stream_seq: 70_000,
-        timestamp_ms: AT_MS,
-    };
-    let combined =
-        Content::Combine { title: "Notes".into(), summary: String::new(), messages: Vec::new() };
-    let originals =
-        [Original::Normal(combined), Original::Revoked, Original::Deleted, Original::NotFound];
-    let shown = originals.map(|original| {
-        with(Annotations { reply: Some(ReplyTo { to, original }), ..Annotations::default() })
-    });
-    let replied = Event::RepliedInfoChanged(shown.to_vec().into());
-    insta::assert_snapshot!("event_message_replied_info_changed", event(&replied));
     let read =
         ReceiptInfo { is_sender: false, is_self_operated: true, ..receipt(ReceiptStatus::Done) };
     let read = Event::ConversationReceiptChanged(read);
@@ -465,4 +448,82 @@ fn message_pack() {
     let changed =
         hex(&EventBody { event: &changed, revision, viewer: &user("bob"), content_max: None });
     insta::assert_snapshot!("messagepack_event_conversation_changed", changed);
+}
+
+/// A text with what it shows beside its content.
+fn with(annotations: Annotations) -> Arc<Message> {
+    let annotations = Some(Box::new(annotations));
+    Arc::new(Message { annotations, ..message(text("hello")) })
+}
+
+#[test]
+fn replies_to_messages() {
+    let to = Reference {
+        by_sender: false,
+        key: OrderKey(52_323_982_421_000),
+        partition: Partition(3),
+        seq: 7,
+        stream_seq: 70_000,
+        timestamp_ms: AT_MS,
+    };
+    let combined =
+        Content::Combine { title: "Notes".into(), summary: String::new(), messages: Vec::new() };
+    let originals =
+        [Original::Normal(combined), Original::Revoked, Original::Deleted, Original::NotFound];
+    let shown = originals.map(|original| {
+        with(Annotations {
+            reply: Some(ReplyTo { to, root: None, original }),
+            ..Annotations::default()
+        })
+    });
+    let replied = Event::RepliedInfoChanged(shown.to_vec().into());
+    insta::assert_snapshot!("event_message_replied_info_changed", event(&replied));
+    let counted = with(Annotations { replied_count: 3, ..Annotations::default() });
+    let (bob, id) = (user("bob"), counted.id());
+    let list = RepliedList {
+        messages: shown[..1].to_vec(),
+        up_to: Some(OrderKey(KEY)),
+        root: RootState::Normal(counted),
+        sender: user("bob"),
+        sent_ms: AT_MS,
+        count: 3,
+        each_max: None,
+    };
+    insta::assert_snapshot!("reply_replied_list", reply(&list));
+    let gone = RepliedList { root: RootState::Deleted, messages: vec![], up_to: None, ..list };
+    insta::assert_snapshot!("reply_replied_list_of_deleted", reply(&gone));
+    let changed = RepliedCountChanged::new(id, &bob, 3);
+    let changed = json(&LiveBody::at(&changed, KEY));
+    insta::assert_snapshot!("event_message_replied_count_changed", changed);
+}
+
+/// A page of replies that does not fit is cut, and the next one begins after its last reply.
+#[test]
+fn a_page_of_replies_is_cut_where_it_does_not_fit() {
+    let room = Room::of(64 * 1024);
+    let long = |length: usize, key: u64| {
+        Arc::new(Message { key: OrderKey(key), ..message(text(&"x".repeat(length))) })
+    };
+    for (length, most) in [(2000, 30), (58_000, 1)] {
+        let list = RepliedList {
+            messages: (1..=100).map(|number| long(length, KEY + number)).collect(),
+            up_to: None,
+            root: RootState::Normal(long(58_000, KEY)),
+            sender: user("alice"),
+            sent_ms: AT_MS,
+            count: 100,
+            each_max: None,
+        };
+        for encoding in [Encoding::Json, Encoding::MessagePack] {
+            let body = fit::reply(list.clone(), encoding, &user("bob"), room).expect("fits");
+            let body: serde_json::Value = match encoding {
+                Encoding::Json => serde_json::from_slice(&body).expect("is JSON"),
+                Encoding::MessagePack => rmp_serde::from_slice(&body).expect("is MessagePack"),
+            };
+            let shown = body["messageList"].as_array().expect("a list");
+            assert!((1..=most).contains(&shown.len()), "{}", shown.len());
+            assert_eq!(body["nextFlag"], KEY + shown.len() as u64);
+            assert_eq!(body["rootRepliedInfo"]["message"]["isContentOmitted"], true);
+        }
+    }
 }

@@ -62,6 +62,7 @@ mod contract {
     mod store_trouble;
     mod subscriptions;
     mod texts;
+    mod trees;
     mod typing;
     mod unread;
     mod unread_mark;

@@ -8,7 +8,7 @@ use peerd_core::limits::{
     CONVERSATION_PAGE_MAX, CUSTOM_STATUS_MAX_BYTES, CUSTOM_STATUS_SECONDS_MAX, DELETE_BATCH_MAX,
     DEVICE_MAX_BYTES, DRAFT_MAX_BYTES, HISTORY_PAGE_MAX, MARK_BATCH_MAX, MARK_MAX,
     MESSAGE_SEQS_MAX, REACTION_COUNT_MAX, REACTION_TYPE_MAX_BYTES, REACTION_USERS_MAX,
-    RECEIPTS_QUERY_MAX, SUBSCRIPTION_MINUTES_MAX, USER_EXTENDED_DATA_MAX_BYTES,
+    RECEIPTS_QUERY_MAX, REPLIED_LIST_MAX, SUBSCRIPTION_MINUTES_MAX, USER_EXTENDED_DATA_MAX_BYTES,
     USER_NAME_MAX_BYTES, USERS_INFO_MAX, USERS_STATUS_MAX,
 };
 use peerd_core::rejection::Rejection;
@@ -236,6 +236,10 @@ fn has_bounds(request: &Request) {
         assert!(query.config.reaction_type.0.len() <= REACTION_TYPE_MAX_BYTES);
         let most = u64::try_from(REACTION_USERS_MAX).expect("a small number");
         assert!(query.config.count.is_none_or(|count| count.0 <= most));
+        assert!(query.config.next_flag.is_none_or(|from| from < 1 << 53));
+    }
+    if let Request::QueryMessageRepliedList(query) = request {
+        assert!((1..=REPLIED_LIST_MAX).contains(&query.config.count.0));
         assert!(query.config.next_flag.is_none_or(|from| from < 1 << 53));
     }
     if let Request::PinMessage(pin) = request {

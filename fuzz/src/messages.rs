@@ -49,7 +49,7 @@ pub(super) fn check_reply(send: &Send) {
         timestamp_ms: AT_MS,
     };
     let mut send = send.clone();
-    send.draft.reply = Some(Box::new(Reply { to, original: Original::NotFound }));
+    send.draft.reply = Some(Box::new(Reply { to, root: Some(to), original: Original::NotFound }));
     send.options.seq_max = Some(32);
     if send.validate(&sender, &Limits::default()).is_err() {
         return;

@@ -59,6 +59,7 @@ pub mod query_conversation_total_unread_message_count;
 pub mod query_history_message;
 pub mod query_message_reaction_user_list;
 pub mod query_message_receipts_info;
+pub mod query_message_replied_list;
 pub mod query_messages;
 pub mod query_pinned_message_list;
 pub mod query_self_user_info;
@@ -423,6 +424,7 @@ commands! {
     subscribe_users_status::SubscribeUsersStatus,
     unsubscribe_users_status::UnsubscribeUsersStatus,
     query_subscribed_user_status_list::QuerySubscribedUserStatusList,
+    query_message_replied_list::QueryMessageRepliedList,
 }
 
 impl Method {

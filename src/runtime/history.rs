@@ -28,6 +28,7 @@ mod numbered;
 mod originals;
 mod page_cache;
 mod receipts;
+mod trees;
 mod up_to;
 
 use std::collections::{HashSet, VecDeque};
@@ -36,14 +37,15 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use self::direction::{Backward, DirectionView, Reads, TWO_PAGES};
-pub(super) use self::originals::{Replied, original_of};
+pub(super) use self::originals::{Replied, original_of, reference_to};
 use self::page_cache::{PageCache, PageEnd, Rest};
+pub(super) use self::trees::{Replies, Root};
 use super::env::Env;
 use super::tuning::{LATE_WRITE_MAX, REPLY_BYTES_PER_BYTE_MAX};
 use super::users::{LoadError, UserCell, Users};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
-use crate::storage::reads::{Found, Slot};
+use crate::storage::reads::{Found, Pair, Slot};
 use crate::store::{Start, Store};
 use peerd_core::conversation::{Conversation, Head};
 use peerd_core::deletions::{Deletions, PageId};
@@ -68,6 +70,14 @@ impl<S: Store, B: Bus> History<S, B> {
 
     pub(super) fn env(&self) -> &Env<S, B> {
         &self.env
+    }
+
+    /// The messages of one direction.
+    fn pair(&self, cell: &UserCell, other: &UserId, direction: Direction) -> Pair {
+        match direction {
+            Direction::Receive => self.env.pair(other, &cell.id),
+            Direction::Send => self.env.pair(&cell.id, other),
+        }
     }
 
     /// Whether what was accepted at that time (milliseconds since 1970) is stored and acknowledged, or
@@ -139,10 +149,7 @@ impl<'n, S: Store, B: Bus> Reader<'n, S, B> {
             let head = conversation.head(direction).filter(|head| head.stream_seq > 0).copied();
             let is_ahead = is_sent_ahead && direction == Direction::Send;
             let head = head.or_else(|| is_ahead.then_some(Head::BEFORE_FIRST))?;
-            let pair = match direction {
-                Direction::Receive => history.env.pair(other, &cell.id),
-                Direction::Send => history.env.pair(&cell.id, other),
-            };
+            let pair = history.pair(cell, other, direction);
             let cleared = conversation.settings.cleared(direction);
             Some(DirectionView {
                 direction,

@@ -124,6 +124,7 @@ impl<S: Store, B: Bus> Parts<S, B> {
             redelivery: redelivery.clone(),
             router: router.clone(),
             notices: SendPath::<S, B>::notices(),
+            counts: SendPath::<S, B>::counts(),
         });
         Self {
             env,

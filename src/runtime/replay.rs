@@ -229,7 +229,7 @@ pub(super) async fn show_received<S: Store, B: Bus>(
     for of_sender in messages.chunk_by_mut(|message, next| message.sender == next.sender) {
         let other = of_sender[0].sender.clone();
         history.env().show_pins(cell, &other, of_sender, deadline).await?;
-        if of_sender.iter().all(|message| message.reply().is_none()) {
+        if of_sender.iter().all(|message| message.reply().is_none() && !message.is_root()) {
             continue;
         }
         let known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();

@@ -17,6 +17,7 @@
 mod admit;
 mod catch_up;
 mod commit;
+mod counted;
 mod deliver;
 mod direct;
 mod follow;
@@ -102,6 +103,8 @@ pub(super) struct SendPath<S, B> {
     pub(super) router: Arc<Router<S, B>>,
     /// Permits for senders whose owners are asked to follow the log.
     pub(super) notices: Arc<Semaphore>,
+    /// Permits for replies that are counted.
+    pub(super) counts: Arc<Semaphore>,
 }
 
 impl<S: Store, B: Bus> SendPath<S, B> {
@@ -204,10 +207,14 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                 if !is_settled {
                     self.in_flight.settle_received(sender, &to, head.key, deadline).await;
                 }
+                let is_reply = reply.is_some();
                 if let Some(reply) = reply {
                     Arc::make_mut(&mut delivered.message).set_original(reply.original);
                 }
                 self.commit_sent(sender, &delivered.message, head, &delivered.receiver_profile);
+                if is_reply {
+                    Box::pin(self.publish_count(sender, &delivered.message)).await;
+                }
             }
             None if delivered.is_duplicate => {}
             None => sender.lock().note_command(delivered.message.key),
@@ -254,18 +261,35 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         self: &Arc<Self>,
         ownership: &Arc<Ownership>,
         request: &Deliver,
-        mut source: Source<'_>,
+        source: Source<'_>,
         deadline: Instant,
     ) -> Result<Accepted, CallError> {
+        if request.delivery.send.draft.reply.is_none() {
+            return self
+                .take_in(ownership, request, source, deadline)
+                .await
+                .map(|(_, taken)| taken);
+        }
+        let taken = Box::pin(self.take_in(ownership, request, source, deadline));
+        let (receiver, accepted) = taken.await?;
+        if accepted.delivered.head.is_some() {
+            Box::pin(self.publish_count(&receiver, &accepted.delivered.message)).await;
+        }
+        Ok(accepted)
+    }
+
+    async fn take_in(
+        self: &Arc<Self>,
+        ownership: &Arc<Ownership>,
+        request: &Deliver,
+        mut source: Source<'_>,
+        deadline: Instant,
+    ) -> Result<(Arc<UserCell>, Accepted), CallError> {
         let Deliver { delivery, sent_before_ms } = request;
         let receiver = self.ageing.user(ownership, &delivery.send.to, deadline).await?;
         if !delivery.send.draft.content.is_stored() {
-            let is_sent_before = sent_before_ms.is_some();
-            return Ok(Accepted::unsettled(self.deliver_live(
-                &receiver,
-                delivery,
-                is_sent_before,
-            )?));
+            let live = self.deliver_live(&receiver, delivery, sent_before_ms.is_some())?;
+            return Ok((receiver, Accepted::unsettled(live)));
         }
         let queued = source.queued.take().filter(|queued| queued.is_of(&receiver));
         let pair_lock = match queued {
@@ -284,7 +308,10 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             shown = Some(Box::pin(self.show_received(&receiver, request, deadline)).await?);
         }
         let request = shown.as_ref().unwrap_or(request);
-        self.deliver_under_pair_lock(receiver, pair_lock, None, request, source, deadline).await
+        let taken = receiver.clone();
+        let accepted =
+            self.deliver_under_pair_lock(taken, pair_lock, None, request, source, deadline).await?;
+        Ok((receiver, accepted))
     }
 
     /// Continues a delivery whose append is in progress.

@@ -238,6 +238,12 @@ pub(super) const PROFILE_SHOWN_CONCURRENT: usize = 16;
 pub(super) const ORIGINALS_CONCURRENT_MAX: usize = 16;
 /// Pages of each direction that are searched for the replies to a message.
 pub(super) const REPLIED_PAGES_READ_MAX: usize = 16;
+/// Reads of each direction for a page of the replies of a tree.
+pub(super) const TREE_READS_MAX: usize = 16;
+/// How long the answer to a reply waits until the number of replies is published.
+pub(super) const COUNT_WAIT_MAX: Duration = Duration::from_millis(100);
+/// Replies that are counted at the same time, at most; further ones are counted when they are read.
+pub(super) const COUNTS_MAX: usize = 1024;
 /// Conversations whose newest message is searched page by page concurrently.
 pub(super) const PREVIEWS_CONCURRENT_MAX: usize = 16;
 

@@ -21,7 +21,7 @@ use peerd_core::limits::{REACTION_COUNT_MAX, REACTION_TYPE_MAX_BYTES, REACTION_T
 use peerd_core::message::{ReceiptStatus, Revocation};
 use peerd_core::pages::{AmendedPages, RANGES_MAX, page_number};
 use peerd_core::reaction::Reaction;
-use peerd_core::reply::RepliedPages;
+use peerd_core::reply::{RepliedPages, RepliesOf, RepliesUpTo};
 use peerd_protocol::content::NUMBER_MAX;
 use peerd_protocol::subject::{Subjects, Token};
 
@@ -76,8 +76,10 @@ const REVOKED: u8 = 8;
 const REACTIONS: u8 = 9;
 /// When its receiver confirmed it as read.
 const READ_MS: u8 = 10;
-/// The pages that may have replies to the message.
+/// Where replies to the message can be.
 const REPLIED: u8 = 11;
+/// The order key of the root of a removed reply.
+const ROOT: u8 = 12;
 
 /// The stub of a removed message, without its `messageSeq` and its order key.
 #[derive(Serialize, Deserialize)]
@@ -101,9 +103,14 @@ struct RevokedV1<'a>(u64, u16, #[serde(borrow)] &'a str);
 #[derive(Default, PartialEq, Serialize, Deserialize)]
 struct ReactionV1<'a>(#[serde(borrow)] &'a str, u64, u64);
 
-/// Ranges of pages that may have replies: of the sender of the message, and of its receiver.
+/// Where replies can be: those of the sender of the message, and of its receiver.
 #[derive(Default, PartialEq, Serialize, Deserialize)]
-struct RepliedV1(Vec<(u64, u64)>, Vec<(u64, u64)>);
+struct RepliedV1(RepliesOfV1, RepliesOfV1);
+
+/// Ranges of pages; `messageSeq` and stream sequence of a message, and how many replies there are up
+/// to it.
+#[derive(Default, PartialEq, Serialize, Deserialize)]
+struct RepliesOfV1(Vec<(u64, u64)>, u64, u64, u64);
 
 /// Writes a page.
 pub fn encode(page: &AmendmentPage) -> Result<Bytes, AmendError> {
@@ -147,6 +154,7 @@ pub fn encode_one(seq: u64, amendment: &Amendment) -> Result<Bytes, EncodeError>
                 let revoked = RevokedV1(*at_ms, original_type.number(), extended_data);
                 fields.put_always(REVOKED, &revoked)?;
             }
+            fields.put(ROOT, &stub.root.map_or(0, |root| root.0))?;
         }
         Change::Unknown(encoded) => fields.put_encoded(encoded),
     }
@@ -162,7 +170,7 @@ pub fn encode_one(seq: u64, amendment: &Amendment) -> Result<Bytes, EncodeError>
     fields.put(REACTIONS, &reactions.collect::<Vec<_>>())?;
     fields.put(READ_MS, &amendment.read_ms)?;
     let RepliedPages { by_sender, by_receiver } = &amendment.replied;
-    let replied = RepliedV1(by_sender.ranges().to_vec(), by_receiver.ranges().to_vec());
+    let replied = RepliedV1(by_sender.into(), by_receiver.into());
     fields.put(REPLIED, &replied)?;
     fields.entry(1, &amendment.later)
 }
@@ -185,14 +193,18 @@ pub fn decode(bytes: &[u8]) -> Result<AmendmentPage, RecordError> {
 
 /// Decodes the amendment of one message: its `messageSeq`, and the amendment.
 pub fn decode_one(bytes: &[u8]) -> Result<(u64, Amendment), RecordError> {
-    let fields = FieldsIn::read(bytes, KIND, 1, REPLIED)?;
+    let fields = FieldsIn::read(bytes, KIND, 1, ROOT)?;
     let (seq, key) = (fields.required(SEQ)?, OrderKey(fields.required(KEY)?));
     check_numbers(KIND, &[seq, key.0])?;
     let removed: Option<RemovedV1<'_>> = fields.get(REMOVED)?;
     let change = match removed {
         Some(removed) => {
             let revocation = read_revocation(&fields)?.map(Box::new);
-            Change::Removed(Removed { revocation, ..read_removed(seq, key, &removed)? })
+            let root = fields.get(ROOT)?;
+            check_numbers(KIND, &[root])?;
+            let mut removed = read_removed(seq, key, &removed)?;
+            removed.stub.root = (root > 0).then_some(OrderKey(root));
+            Change::Removed(Removed { revocation, ..removed })
         }
         None => read_content(&fields),
     };
@@ -212,14 +224,28 @@ pub fn decode_one(bytes: &[u8]) -> Result<(u64, Amendment), RecordError> {
 
 fn read_replied(fields: &FieldsIn<'_>) -> Result<RepliedPages, RecordError> {
     let RepliedV1(by_sender, by_receiver) = fields.get(REPLIED)?;
-    if by_sender.len().max(by_receiver.len()) > RANGES_MAX {
-        return Err(RecordError::new(KIND, "it has too many pages with replies"));
+    Ok(RepliedPages { by_sender: by_sender.read()?, by_receiver: by_receiver.read()? })
+}
+
+impl From<&RepliesOf> for RepliesOfV1 {
+    fn from(RepliesOf { pages, counted }: &RepliesOf) -> Self {
+        Self(pages.ranges().to_vec(), counted.seq, counted.stream_seq, counted.count)
     }
-    for (first, last) in by_sender.iter().chain(&by_receiver) {
-        check_numbers(KIND, &[*first, *last])?;
+}
+
+impl RepliesOfV1 {
+    fn read(self) -> Result<RepliesOf, RecordError> {
+        let Self(ranges, seq, stream_seq, count) = self;
+        if ranges.len() > RANGES_MAX {
+            return Err(RecordError::new(KIND, "it has too many pages with replies"));
+        }
+        for (first, last) in &ranges {
+            check_numbers(KIND, &[*first, *last])?;
+        }
+        check_numbers(KIND, &[seq, stream_seq, count])?;
+        let counted = RepliesUpTo { seq, stream_seq, count };
+        Ok(RepliesOf { pages: AmendedPages::new(ranges), counted })
     }
-    let [by_sender, by_receiver] = [by_sender, by_receiver].map(AmendedPages::new);
-    Ok(RepliedPages { by_sender, by_receiver })
 }
 
 fn read_reactions(fields: &FieldsIn<'_>) -> Result<Vec<Reaction>, RecordError> {
@@ -279,6 +305,6 @@ fn read_removed(seq: u64, key: OrderKey, entry: &RemovedV1<'_>) -> Result<Remove
     let Flags { counts, receipt } = Flags::from_number(entry.flags);
     let local_id = local_id(KIND, entry.local_id)?;
     let mark = Mark { seq, counted };
-    let stub = Stub { key, mark, page, timestamp_ms, local_id, receipt, counts };
+    let stub = Stub { key, mark, page, timestamp_ms, local_id, receipt, counts, root: None };
     Ok(Removed { stream_seq, stored_ms, stub, revocation: None })
 }

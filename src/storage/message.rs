@@ -5,9 +5,9 @@
 //! A record is a MessagePack array with its version first: order key, `messageSeq`, how many
 //! messages of the subject so far count as unread, two page pointers, timestamp, flags, local
 //! message ID, extended data, content, and the requested offline push. Sender and receiver are in
-//! the subject. The record of a reply is of its own version (3), with the reference to the original
-//! at the end, and without a copy of that. Records are for ever: a new version is added beside the old ones, which stay
-//! readable.
+//! the subject. The record of a reply is of its own version (3), with references at the end: to the
+//! original, of which there is no copy, and to the root of the tree. Records are for ever: a new
+//! version is added beside the old ones, which stay readable.
 //!
 //! A carrier is a record of its own version with the place, the counts and the page pointers of its
 //! message, since counting continues from the newest record. An older record that was removed
@@ -43,6 +43,7 @@ const PAGE_PREVIOUS: u8 = 5;
 const TIMESTAMP_MS: u8 = 6;
 const FLAGS: u8 = 7;
 const LOCAL_ID: u8 = 8;
+const ROOT: u8 = 9;
 
 /// The content of a record of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,21 +79,23 @@ pub fn encode_carrier(stub: &Stub) -> Result<Bytes, EncodeError> {
     fields.put(TIMESTAMP_MS, &stub.timestamp_ms)?;
     fields.put(FLAGS, &Flags { counts, receipt }.number())?;
     fields.put(LOCAL_ID, &stub.local_id.as_ref().map_or("", |id| id.as_str()))?;
+    fields.put(ROOT, &stub.root.map_or(0, |root| root.0))?;
     // Never rewritten, so there are no unknown fields to keep.
     fields.entry(CARRIER, &LaterFields::default())
 }
 
 fn decode_carrier(bytes: &[u8]) -> Result<Stub, RecordError> {
-    let fields = FieldsIn::read(bytes, KIND, CARRIER, LOCAL_ID)?;
+    let fields = FieldsIn::read(bytes, KIND, CARRIER, ROOT)?;
     let (key, seq) = (fields.required(KEY)?, fields.required(SEQ)?);
     let mark = Mark { seq, counted: fields.get(COUNTED)? };
     let page =
         PagePointers { first: fields.get(PAGE_FIRST)?, previous: fields.get(PAGE_PREVIOUS)? };
-    let timestamp_ms = fields.get(TIMESTAMP_MS)?;
-    check_numbers(KIND, &[key, seq, mark.counted, page.first, page.previous, timestamp_ms])?;
+    let (timestamp_ms, root) = (fields.get(TIMESTAMP_MS)?, fields.get(ROOT)?);
+    check_numbers(KIND, &[key, seq, mark.counted, page.first, page.previous, timestamp_ms, root])?;
     let Flags { counts, receipt } = Flags::from_number(fields.get(FLAGS)?);
     let local_id = local_id(KIND, fields.get(LOCAL_ID)?)?;
-    Ok(Stub { key: OrderKey(key), mark, page, timestamp_ms, local_id, receipt, counts })
+    let (key, root) = (OrderKey(key), (root > 0).then_some(OrderKey(root)));
+    Ok(Stub { key, mark, page, timestamp_ms, local_id, receipt, counts, root })
 }
 
 /// Reads a record. Its sender and its receiver are in its subject.

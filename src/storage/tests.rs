@@ -25,7 +25,7 @@ use peerd_core::pins::{Pin, PinnedId, Pins};
 use peerd_core::privacy::{Hidden, Privacy};
 use peerd_core::reaction::Reaction;
 use peerd_core::receipt::ReceiptMarks;
-use peerd_core::reply::RepliedPages;
+use peerd_core::reply::{RepliedPages, RepliesOf, RepliesUpTo};
 use peerd_core::subscriptions::{Subscription, Subscriptions};
 use peerd_core::user::Session;
 use peerd_core::user_info::Profile;
@@ -271,6 +271,7 @@ fn stub() -> Stub {
         local_id: LocalMessageId::new("l-1").ok(),
         receipt: ReceiptStatus::Processing,
         counts: true,
+        root: None,
     }
 }
 
@@ -310,12 +311,19 @@ fn amendment_pages() -> Vec<(&'static str, AmendmentPage)> {
         |kind: &str, by_sender, by_receiver| Reaction { kind: kind.into(), by_sender, by_receiver };
     let reactions = vec![reaction("\u{1f44d}", 1, 300), reaction("a", 0, 1)];
     let reacted = Amendment { reactions, ..edited.clone() };
+    let of_user = |pages, (seq, stream_seq, count)| RepliesOf {
+        pages: AmendedPages::new([pages]),
+        counted: RepliesUpTo { seq, stream_seq, count },
+    };
     let replied = RepliedPages {
-        by_sender: AmendedPages::new([(0, 1)]),
-        by_receiver: AmendedPages::new([(3, 3)]),
+        by_sender: of_user((0, 1), (0, 0, 0)),
+        by_receiver: of_user((3, 3), (90, 70_300, 4)),
     };
     let replied = Amendment { replied, ..amendment(Change::None, unchanged.clone(), nothing()) };
     let revoked = amendment(Change::Removed(revoked), unchanged.clone(), nothing());
+    let reply = Stub { root: Some(OrderKey((1 << 52) + 3)), ..stub() };
+    let reply = Removed { stub: reply, ..removed.clone() };
+    let reply = amendment(Change::Removed(reply), unchanged.clone(), nothing());
     let removed = amendment(Change::Removed(removed), unchanged, nothing());
     vec![
         ("empty", AmendmentPage::default()),
@@ -328,6 +336,7 @@ fn amendment_pages() -> Vec<(&'static str, AmendmentPage)> {
         ("reacted", AmendmentPage::new([(1, reacted)], nothing())),
         ("read", AmendmentPage::new([(1, read)], nothing())),
         ("replied", AmendmentPage::new([(1, replied)], nothing())),
+        ("removed-reply", AmendmentPage::new([(33, reply)], nothing())),
     ]
 }
 

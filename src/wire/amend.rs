@@ -7,6 +7,7 @@ use super::packed::RecordError;
 use peerd_core::amend::{Notice, Operation};
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::reaction::ReactionChange;
+use peerd_core::reply::RepliesUpTo;
 use peerd_protocol::packed::ContentV1;
 
 const KIND: &str = "change of a message";
@@ -60,9 +61,10 @@ enum OperationV1 {
     UnreactAll,
     #[serde(rename = "20")]
     Read,
-    /// The `messageSeq` of the caller's message after which a reply may come.
+    /// The `messageSeq` of the caller's message after which a reply may come, whether the message is
+    /// the original, and for a root the replies up to a place.
     #[serde(rename = "30")]
-    NoteReply(u64),
+    NoteReply(u64, bool, Option<(u64, u64, u64)>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -121,7 +123,10 @@ impl StorePart {
             Operation::Unreact { kind } => OperationV1::Unreact(kind.clone()),
             Operation::UnreactAll => OperationV1::UnreactAll,
             Operation::Read => OperationV1::Read,
-            Operation::NoteReply { after } => OperationV1::NoteReply(*after),
+            Operation::NoteReply { after, to_original, counted } => {
+                let up_to = |it: &RepliesUpTo| (it.seq, it.stream_seq, it.count);
+                OperationV1::NoteReply(*after, *to_original, counted.as_ref().map(up_to))
+            }
         };
         Self { key: key.0, operation }
     }
@@ -138,7 +143,10 @@ impl StorePart {
             OperationV1::Unreact(kind) => Operation::Unreact { kind },
             OperationV1::UnreactAll => Operation::UnreactAll,
             OperationV1::Read => Operation::Read,
-            OperationV1::NoteReply(after) => Operation::NoteReply { after },
+            OperationV1::NoteReply(after, to_original, counted) => {
+                let up_to = |(seq, stream_seq, count)| RepliesUpTo { seq, stream_seq, count };
+                Operation::NoteReply { after, to_original, counted: counted.map(up_to) }
+            }
         };
         (OrderKey(self.key), operation)
     }

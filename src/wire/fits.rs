@@ -51,11 +51,15 @@ fn reply(original: Original) -> Reply {
         stream_seq: LARGEST,
         timestamp_ms: LARGEST,
     };
-    Reply { to, original }
+    Reply { to, root: Some(to), original }
 }
 
 fn replying(original: Original) -> Box<Annotations> {
-    Box::new(Annotations { reply: Some(reply(original)), ..Annotations::default() })
+    Box::new(Annotations {
+        reply: Some(reply(original)),
+        replied_count: LARGEST,
+        ..Annotations::default()
+    })
 }
 
 fn message(draft: Draft) -> Arc<Message> {

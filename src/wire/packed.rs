@@ -85,12 +85,17 @@ struct V1<'a, C> {
     extended_data: &'a str,
     content: C,
     push: Option<PushV1>,
-    /// The original of a reply, which only version 3 has.
+    /// What makes it a reply, which only version 3 has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    reply: Option<ReferenceV3>,
+    reply: Option<ReplyV3>,
 }
 
-/// A reference to an original: whether the sender of the reply sent it, its order key, the partition
+/// What makes a message a reply: the references to the original, and to the root of the tree if that
+/// is another message.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct ReplyV3(ReferenceV3, Option<ReferenceV3>);
+
+/// A reference to a message: whether the sender of the reply sent it, its order key, the partition
 /// of its receiver, its `messageSeq`, its stream sequence, its timestamp.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct ReferenceV3(bool, u64, u16, u64, u64, u64);
@@ -103,13 +108,26 @@ impl From<&Reference> for ReferenceV3 {
 }
 
 impl ReferenceV3 {
-    /// The reference, whose original is not read yet.
-    pub(crate) fn reply(self, kind: &'static str) -> Result<Reply, RecordError> {
+    fn reference(self, kind: &'static str) -> Result<Reference, RecordError> {
         let Self(by_sender, key, partition, seq, stream_seq, timestamp_ms) = self;
         check_numbers(kind, &[key, seq, stream_seq, timestamp_ms])?;
         let (key, partition) = (OrderKey(key), Partition(partition));
-        let to = Reference { by_sender, key, partition, seq, stream_seq, timestamp_ms };
-        Ok(Reply { to, original: Original::NotFound })
+        Ok(Reference { by_sender, key, partition, seq, stream_seq, timestamp_ms })
+    }
+}
+
+impl From<&Reply> for ReplyV3 {
+    fn from(Reply { to, root, .. }: &Reply) -> Self {
+        Self(to.into(), root.as_ref().map(ReferenceV3::from))
+    }
+}
+
+impl ReplyV3 {
+    /// The reply, whose original is not read yet.
+    pub(crate) fn reply(self, kind: &'static str) -> Result<Reply, RecordError> {
+        let Self(to, root) = self;
+        let root = root.map(|root| root.reference(kind)).transpose()?;
+        Ok(Reply { to: to.reference(kind)?, root, original: Original::NotFound })
     }
 }
 
@@ -170,7 +188,7 @@ pub fn encode(
     push: Option<&Push>,
 ) -> Result<Bytes, EncodeError> {
     let flags = Flags { counts: message.counts, receipt: message.receipt };
-    let reply = message.reply().map(|reply| ReferenceV3::from(&reply.to));
+    let reply = message.reply().map(ReplyV3::from);
     let record = V1 {
         version: if reply.is_some() { REPLY } else { 1 },
         key: message.key.0,

@@ -115,6 +115,7 @@ fn methods_that_need_a_session() -> Vec<(&'static str, Value)> {
         ),
         ("unsubscribe_users_status", json!({ "userIDs": ["bob"] })),
         ("query_subscribed_user_status_list", json!({ "config": { "userIDs": [] } })),
+        ("query_message_replied_list", json!({ "message": message, "config": { "count": 1 } })),
     ]
 }
 

@@ -8,6 +8,7 @@ use super::world::{CHANGED, FAST, INVALID, RATE_LIMITED, RECEIVED, TOTAL, World,
 use crate::support::{Encoding, Event, Peerd, partition};
 
 const REPLY: &str = "reply_message";
+const COUNT: &str = "message_replied_count_changed";
 const INFO_CHANGED: &str = "message_replied_info_changed";
 const NORMAL: u64 = 0;
 const DELETED: u64 = 1;
@@ -80,7 +81,7 @@ async fn a_reply_is_a_message_that_shows_its_original_to_both() {
     let mut also_of_bob = world.events("bob").await;
     let answer = reply(&world, "bob", "alice", &question, "Yes!").await;
     assert_eq!(info(&answer, &question), text("Coffee?"));
-    let events = of_alice.expect(&[RECEIVED, CHANGED, TOTAL]).await;
+    let events = of_alice.expect(&[RECEIVED, CHANGED, TOTAL, COUNT]).await;
     let received = &events[0].body["messageList"][0];
     assert_eq!(
         (&received["message"], info(received, &question)),
@@ -89,14 +90,15 @@ async fn a_reply_is_a_message_that_shows_its_original_to_both() {
     let last = &events[1].body["infoList"][0]["conversation"]["lastMessage"];
     assert_eq!(info(last, &question), text("Coffee?"));
     for events in [&mut of_bob, &mut also_of_bob] {
-        let events = events.expect(&[CHANGED]).await;
+        let events = events.expect(&[CHANGED, COUNT]).await;
         let last = &events[0].body["infoList"][0]["conversation"]["lastMessage"];
         assert_eq!(last, &answer);
     }
     // To one's own message, and to a reply.
     let more = reply(&world, "alice", "bob", &question, "Or tea?").await;
     let again = reply(&world, "alice", "bob", &answer, "Good").await;
-    of_bob.expect(&[RECEIVED, CHANGED, TOTAL, RECEIVED, CHANGED, TOTAL]).await;
+    let received = [RECEIVED, CHANGED, TOTAL, COUNT];
+    of_bob.expect(&[received, received].concat()).await;
     for restarted in [false, true] {
         if restarted {
             world.peerd.restart().await;

@@ -15,7 +15,10 @@ const UPDATED: &str = "user_status_updated";
 const ONLINE: u64 = 0;
 const OFFLINE: u64 = 1;
 const LOGOUT: u64 = 2;
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Less than the interval of renewals, which show a change, too.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// After the death of an owner, a renewal shows what changed.
+const RENEWED: Duration = Duration::from_secs(60);
 /// Users are offline soon.
 const SOON: [(&str, &str); 3] = [
     ("PEERD__SESSION__OFFLINE_AFTER_MS", "3000"),
@@ -34,7 +37,7 @@ async fn until_done(world: &World, user: &str, method: &str, body: Value) {
     loop {
         match world.client.try_call(user, method, body.clone()).await {
             Ok(reply) if reply.code.is_none() => return,
-            answer => assert!(began.elapsed() < PATIENCE, "{answer:?}"),
+            answer => assert!(began.elapsed() < RENEWED, "{answer:?}"),
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -55,6 +58,15 @@ async fn until_shown(
     events: &mut Events,
     is_it: impl Fn(&Value) -> bool,
 ) -> Value {
+    shown_within(PATIENCE, (client, follower), events, is_it).await
+}
+
+async fn shown_within(
+    patience: Duration,
+    (client, follower): (&Client, &str),
+    events: &mut Events,
+    is_it: impl Fn(&Value) -> bool,
+) -> Value {
     let began = Instant::now();
     loop {
         // While an owner is missing it fails, or has no reply.
@@ -66,7 +78,7 @@ async fn until_shown(
                 return status;
             }
         }
-        assert!(began.elapsed() < PATIENCE, "no such status was shown");
+        assert!(began.elapsed() < patience, "no such status was shown");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -110,8 +122,7 @@ async fn a_follower_is_shown_each_change_in_all_sessions() {
         until_shown(&world.client, "alice", events, is("bob", ONLINE)).await;
         world.ok("bob", "logout", json!({})).await;
         until_shown(&world.client, "alice", events, is("bob", LOGOUT)).await;
-        // Nobody else, and nothing after the end of the subscription.
-        assert!(of_carol.drain().await.is_empty());
+        // Nothing after the end of the subscription.
         let reply = world.ok("alice", UNSUBSCRIBE, json!({ "userIDs": ["bob", "carol"] })).await;
         assert_eq!(reply, json!({ "errorUserList": [] }));
         events.drain().await;
@@ -125,6 +136,10 @@ async fn a_follower_is_shown_each_change_in_all_sessions() {
             status["customStatus"] == "x"
         };
         until_shown(&world.client, "alice", events, is_seen).await;
+        // Nobody else was shown any of it, except the own status.
+        let list = shown(&mut of_carol).await;
+        assert!(list.iter().all(|status| status["userID"] == "carol"), "{list:?}");
+        assert!(of_carol.drain().await.is_empty());
     }
 }
 
@@ -146,12 +161,19 @@ async fn a_user_who_disappears_or_comes_back_is_shown() {
 
 #[tokio::test]
 async fn a_follower_who_was_away_is_shown_what_changed() {
-    let mut world = World::of(&["alice", "bob"]).await;
-    subscribe(&world, "alice", &["bob"]).await;
+    let mut world = World::of(&["alice", "bob", "carol"]).await;
     let mut events = world.events("alice").await;
+    for user in ["alice", "carol"] {
+        subscribe(&world, user, &["bob"]).await;
+    }
+    until_shown(&world.client, "alice", &mut events, is("bob", ONLINE)).await;
     world.ok("alice", "logout", json!({})).await;
-    world.ok("bob", CUSTOM, json!({ "customStatus": "away" })).await;
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    // Another follower is shown two changes, of which the second comes a second after the first.
+    let mut of_carol = world.events("carol").await;
+    for text in ["leaving", "away"] {
+        until_done(&world, "bob", CUSTOM, json!({ "customStatus": text })).await;
+        until_shown(&world.client, "carol", &mut of_carol, has_text("bob", text)).await;
+    }
     assert!(events.drain().await.is_empty(), "there is no session");
     world.login(&["alice"]).await;
     until_shown(&world.client, "alice", &mut events, has_text("bob", "away")).await;
@@ -189,7 +211,8 @@ async fn a_follower_is_shown_changes_over_three_instances() {
     for user in &users {
         until_done(&world, user, "login", json!({})).await;
         until_done(&world, user, CUSTOM, json!({ "customStatus": "y" })).await;
-        until_shown(&world.client, "alice", &mut events, has_text(user, "y")).await;
+        let follower = (&world.client, "alice");
+        shown_within(RENEWED, follower, &mut events, has_text(user, "y")).await;
     }
     assert!(second.terminate().await.success(), "{}", second.log());
 }
@@ -224,12 +247,14 @@ async fn a_storm_of_changes_is_one_event_a_second_and_the_last_state_arrives() {
 
 #[tokio::test]
 async fn subscriptions_have_bounds_and_errors() {
-    let world = World::of(&["alice", "bob"]).await;
+    let world = World::of(&["alice", "bob", "carol"]).await;
+    let mut events = world.events("alice").await;
     let errors = subscribe(&world, "alice", &["nobody", "bob", "alice", "bob"]).await;
     let expected = json!([
         { "userID": "alice", "reason": 6_000_001 }, { "userID": "nobody", "reason": 6_000_011 },
     ]);
     assert_eq!(errors, expected);
+    until_shown(&world.client, "alice", &mut events, is("bob", ONLINE)).await;
     let list = world.ok("alice", LIST, json!({ "config": { "userIDs": [] } })).await;
     assert_eq!(list["userStatusSubscriptionList"].as_array().unwrap().len(), 1);
     let none = world.ok("alice", LIST, json!({ "config": { "userIDs": ["nobody"] } })).await;
@@ -253,13 +278,25 @@ async fn subscriptions_have_bounds_and_errors() {
     for (method, body, field) in invalid {
         world.invalid("alice", method, body, field).await;
     }
-    // A repeat publishes nothing, and unsubscribing twice is success.
-    let mut events = world.events("alice").await;
+    // A repeat publishes nothing: the next event is that of a later subscription.
     subscribe(&world, "alice", &["bob"]).await;
+    subscribe(&world, "alice", &["carol"]).await;
+    let list = shown(&mut events).await;
+    assert!(list.iter().all(|status| status["userID"] == "carol"), "{list:?}");
+    // Unsubscribing twice is success, and nothing follows: two later changes, of which the second is
+    // shown a second after the first, are shown alone.
     for _ in 0..2 {
         world.ok("alice", UNSUBSCRIBE, json!({ "userIDs": ["bob"] })).await;
     }
-    assert!(events.drain().await.is_empty());
+    world.ok("bob", CUSTOM, json!({ "customStatus": "unseen" })).await;
+    for text in ["first", "second"] {
+        until_done(&world, "carol", CUSTOM, json!({ "customStatus": text })).await;
+        let is_seen = |status: &Value| {
+            assert_eq!(status["userID"], "carol");
+            status["customStatus"] == text
+        };
+        until_shown(&world.client, "alice", &mut events, is_seen).await;
+    }
     let mut refused = 0;
     for _ in 0..30 {
         let reply = world.call("bob", UNSUBSCRIBE, json!({ "userIDs": ["alice"] })).await;

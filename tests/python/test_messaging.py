@@ -24,6 +24,7 @@ from client import (
     PINS_CHANGED,
     PROCESSING,
     REACTIONS_CHANGED,
+    REPLIED_COUNT_CHANGED,
     REPLIED_INFO_CHANGED,
     RECEIPT_CHANGED,
     RECEIVE,
@@ -522,6 +523,23 @@ async def test_a_reply_shows_its_original_as_it_is(daemon):
         seen = await received_and_counted(alice, bob, 1, (1, 1))
         assert seen["repliedInfo"] == info
         await bob.conversation_event(alice.id)
+        for user, other in ((alice, bob), (bob, alice)):
+            [counted] = (await user.event(REPLIED_COUNT_CHANGED))["infos"]
+            expected = {
+                "messageID": sent["messageID"],
+                "conversationID": other.id,
+                "conversationType": PEER,
+                "count": 1,
+            }
+            assert counted == expected
+            root = (await user.history(other.id))[0]
+            assert root["rootRepliedCount"] == 1
+            named = {"messageID": reply["messageID"], "conversationID": other.id}
+            page = {"message": named, "config": {"count": 10}}
+            tree = await user.call("query_message_replied_list", page)
+            assert [shown["messageID"] for shown in tree["messageList"]] == [reply["messageID"]]
+            assert tree["nextFlag"] == 0
+            check_fields(tree["rootRepliedInfo"], {"state": 0, "message": root, "repliedCount": 1})
         revocation = {"messageID": sent["messageID"], "conversationID": bob.id}
         await alice.call("revoke_message", {"message": revocation})
         info |= {"state": 1, "messageInfo": {"type": 31}}

@@ -11,6 +11,7 @@ use super::limits::{EDIT_WINDOW_MS, Limits, REACTION_WINDOW_MS};
 use super::message::{Message, ReceiptStatus, Revocation};
 use super::reaction::{self, Reaction, ReactionChange};
 use super::rejection::Rejection;
+use super::reply::RepliesUpTo;
 
 /// A change that a user wants to make to a stored message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,10 @@ pub enum Operation {
     NoteReply {
         /// The `messageSeq`.
         after: u64,
+        /// Whether the message is the original, which must not be revoked.
+        to_original: bool,
+        /// If the message is the root of the tree: the replies of the user so far.
+        counted: Option<RepliesUpTo>,
     },
 }
 
@@ -156,12 +161,17 @@ impl Operation {
         if self.is_for_sender() && *by != message.sender {
             return Err(Rejection::NotPermitted);
         }
-        if message.revoked().is_some() {
+        if message.revoked().is_some()
+            && !matches!(self, Self::NoteReply { to_original: false, .. })
+        {
             return Err(Rejection::Revoked);
         }
         let age_ms = now_ms.saturating_sub(message.timestamp_ms);
-        let before = before.cloned();
-        let mut after = before.unwrap_or(Amendment { key: message.key, ..Amendment::default() });
+        let mut after = before.cloned().unwrap_or_else(|| Amendment {
+            key: message.key,
+            replied: message.replied().cloned().unwrap_or_default(),
+            ..Amendment::default()
+        });
         match self {
             Self::Revoke { extended_data } => {
                 if age_ms > limits.revoke_window_ms {
@@ -217,10 +227,13 @@ impl Operation {
                 after.receipt = Receipt::Changed(ReceiptStatus::Done);
                 after.read_ms = now_ms;
             }
-            Self::NoteReply { after: newest } => {
-                after.replied = message.replied().cloned().unwrap_or_default();
-                if !after.replied.insert(*by == message.sender, *newest) {
+            Self::NoteReply { after: newest, counted, .. } => {
+                let by_sender = *by == message.sender;
+                if !after.replied.insert(by_sender, *newest) {
                     return Ok(None);
+                }
+                if let Some(counted) = counted {
+                    after.replied.count(by_sender, *counted);
                 }
             }
             Self::React { .. } | Self::Unreact { .. } | Self::UnreactAll => {

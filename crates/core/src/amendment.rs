@@ -28,6 +28,8 @@ pub struct Stub {
     pub receipt: ReceiptStatus,
     /// Whether it counts as unread until read.
     pub counts: bool,
+    /// The order key of the root of its tree, if it was a reply: it still belongs to the tree.
+    pub root: Option<OrderKey>,
 }
 
 impl Stub {
@@ -42,6 +44,7 @@ impl Stub {
             local_id: message.local_id.clone(),
             receipt: message.receipt,
             counts: message.counts,
+            root: message.reply().map(|reply| reply.root().key),
         }
     }
 
@@ -174,7 +177,7 @@ pub struct Amendment {
     pub read_ms: u64,
     /// The reactions to it.
     pub reactions: Vec<Reaction>,
-    /// The pages that may have replies to it.
+    /// Where replies to it can be.
     pub replied: RepliedPages,
     /// Fields of a later release.
     pub later: LaterFields,

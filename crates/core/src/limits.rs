@@ -26,6 +26,8 @@ pub const PINNED_MESSAGES_MAX: usize = 10;
 pub const REACTION_USERS_MAX: usize = 100;
 /// The most replies that an event about a change of their originals shows: the newest.
 pub const REPLIES_SHOWN_MAX: usize = 100;
+/// The most replies of one page of a tree.
+pub const REPLIED_LIST_MAX: usize = 100;
 /// Longest `searchedContent` of a Custom message, in bytes.
 pub const SEARCHED_CONTENT_MAX_BYTES: usize = 64;
 /// Largest `subType` of a Custom message.

@@ -8,7 +8,7 @@ use hashbrown::DefaultHashBuilder;
 use super::content::{Content, MessageType};
 use super::id::{Direction, LocalMessageId, MessageId, OrderKey, Partition, UserId};
 use super::reaction::{REACTION_BYTES, Reaction};
-use super::reply::{Original, RepliedPages, Reply};
+use super::reply::{Original, Reference, RepliedPages, Reply};
 
 /// A message that a caller wants to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,8 +114,10 @@ pub struct Annotations {
     pub pinned: Option<Pinned>,
     /// If it is a reply: to what.
     pub reply: Option<Reply>,
-    /// The pages that may have replies to it.
+    /// Where replies to it can be.
     pub replied: RepliedPages,
+    /// How many replies its tree has, if it is a root. It is counted when the message is shown.
+    pub replied_count: u64,
 }
 
 /// A message that peerd accepted.
@@ -174,6 +176,14 @@ impl Message {
         self.annotations.as_ref().and_then(|annotations| annotations.reply.as_ref())
     }
 
+    /// The root of the tree to which a reply of `by` to this message belongs; `None` if this message
+    /// is the root itself.
+    #[must_use]
+    pub fn root_for(&self, by: &UserId) -> Option<Reference> {
+        let root = *self.reply()?.root();
+        Some(Reference { by_sender: root.by_sender == (self.sender == *by), ..root })
+    }
+
     /// Sets the original that a reply shows; other messages stay as they are.
     pub fn set_original(&mut self, original: Original) {
         if let Some(annotations) = &mut self.annotations
@@ -183,7 +193,19 @@ impl Message {
         }
     }
 
-    /// The pages that may have replies to it; `None` if there are none.
+    /// Whether it may have a tree of replies.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.replied().is_some() && self.reply().is_none()
+    }
+
+    /// How many replies its tree has.
+    #[must_use]
+    pub fn replied_count(&self) -> u64 {
+        self.annotations.as_ref().map_or(0, |annotations| annotations.replied_count)
+    }
+
+    /// Where replies to it can be; `None` if there are none.
     #[must_use]
     pub fn replied(&self) -> Option<&RepliedPages> {
         let replied = self.annotations.as_ref().map(|annotations| &annotations.replied);

@@ -90,6 +90,9 @@ impl Object for Shown<'_> {
             content::fields_of(message, sink)?;
             reactions_of(message, viewer, sink)?;
         }
+        if message.replied_count() > 0 {
+            sink.field("rootRepliedCount", &message.replied_count())?;
+        }
         replied_info(message, has_original, sink)
     }
 }

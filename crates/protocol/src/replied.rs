@@ -11,11 +11,11 @@ use peerd_core::message::Message;
 use peerd_core::reply::{Original, Reference, Reply};
 
 /// The `state` of an original that the user sees.
-const NORMAL: u8 = 0;
+pub(super) const NORMAL: u8 = 0;
 /// Of one that was revoked, or deleted by the user.
-const DELETED: u8 = 1;
+pub(super) const DELETED: u8 = 1;
 /// Of one that is not there.
-const NOT_FOUND: u8 = 2;
+pub(super) const NOT_FOUND: u8 = 2;
 
 /// Adds the original of a reply. Without room for it, its content is left out.
 pub(super) fn replied_info<K: Sink>(
@@ -38,7 +38,7 @@ struct RepliedInfo<'a> {
 
 impl Object for RepliedInfo<'_> {
     fn fields<K: Sink>(&self, sink: &mut K) -> Result<(), K::Error> {
-        let Self { message, reply: Reply { to, original }, has_room } = *self;
+        let Self { message, reply: Reply { to, original, .. }, has_room } = *self;
         let Reference { by_sender, seq, timestamp_ms, .. } = to;
         let sender = if *by_sender { &message.sender } else { &message.receiver };
         let state = match original {

@@ -1,7 +1,7 @@
 //! The end of a run: all faults are over, and every user reads everything. The results are compared
 //! with the log and with the earlier replies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use tokio::time::{Duration, sleep};
@@ -258,6 +258,7 @@ impl Client {
                 return;
             };
             self.same_pins(user, other, &pinned);
+            self.read_trees(user, other).await;
             if self.surely(user, &Request::IsBlocked { other }).await.is_none() {
                 return;
             }
@@ -270,6 +271,32 @@ impl Client {
             let why =
                 format!("{}'s totals are {reported:?}, the sums {:?}", NAMES[user], (loud, all));
             self.world.lock().broken(Rule::CountsEqualRecount, why);
+        }
+    }
+
+    /// Reads the trees of replies of a conversation, a few replies at a time.
+    async fn read_trees(&self, user: usize, other: usize) {
+        let roots: BTreeSet<String> = {
+            let core = self.world.lock();
+            let between = core.watch.between(user, other);
+            between.iter().filter_map(|logged| logged.root.clone()).collect()
+        };
+        for id in roots {
+            let mut after = 0;
+            loop {
+                let request = Request::RepliedList { other, id: id.clone(), after, count: 3 };
+                // Refused if the user deleted the root.
+                let Said::Good { body, .. } = self.ask(user, &request).await else { break };
+                let next = number(&body, "nextFlag");
+                if next == 0 {
+                    break;
+                }
+                if next <= after {
+                    let why = format!("the page after {after} ends at {next}");
+                    return self.world.lock().broken(Rule::Pages, why);
+                }
+                after = next;
+            }
         }
     }
 

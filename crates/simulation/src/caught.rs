@@ -27,7 +27,9 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::NotRedelivered | Fault::LateWriteUnnoticed | Fault::FollowerNotShown => {
             &[Rule::PublishedAtAll]
         }
-        Fault::OwnMessagesCount | Fault::MutedCounts => &[Rule::CountsEqualRecount],
+        Fault::OwnMessagesCount | Fault::MutedCounts | Fault::UncountedReply => {
+            &[Rule::CountsEqualRecount]
+        }
         Fault::WrongReceiver => &[Rule::PublishedCorrectly, Rule::OneOwner],
         Fault::BlockIgnored | Fault::BlockedReacts | Fault::BlockedPins => &[Rule::Blocked],
         Fault::KeyGoesBack | Fault::GapInSequence => &[Rule::InSequence],
@@ -44,8 +46,10 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         | Fault::HiddenShown
         | Fault::EndedSessionOnline => &[Rule::ChangesStay],
         // The sender's history lacks the change, and so does the event.
-        Fault::PageUnnamed | Fault::PinUnnamed | Fault::LostPins => {
-            &[Rule::ChangesStay, Rule::PublishedCorrectly]
+        Fault::PinUnnamed | Fault::LostPins => &[Rule::ChangesStay, Rule::PublishedCorrectly],
+        // Nor does it show where the replies to a message are.
+        Fault::PageUnnamed => {
+            &[Rule::ChangesStay, Rule::PublishedCorrectly, Rule::CountsEqualRecount]
         }
         // Its revision was published and is not stored, so that the next owner's goes back.
         Fault::LostDeletion => &[Rule::ChangesStay, Rule::PublishedInOrder],
@@ -54,7 +58,7 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         Fault::ContentLogged => &[Rule::NoContentInLog],
         Fault::WrongStream => &[Rule::StoreIsKept],
         Fault::SendReadsTheLog => &[Rule::Cost],
-        Fault::ChangeMissed => &[Rule::NeverStale],
+        Fault::ChangeMissed | Fault::UnlistedReply => &[Rule::NeverStale],
         Fault::ReadTooFar => &[Rule::CountsEqualRecount, Rule::ChangesStay],
         Fault::WrongNumber => &[Rule::Pages, Rule::NeverStale],
         Fault::ReceiptOfBlocked
@@ -63,6 +67,10 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         | Fault::WrongReactor
         | Fault::WrongOriginal
         | Fault::WrongPinner => &[Rule::PublishedCorrectly],
+        // The tree has fewer replies, and another has some.
+        Fault::ForgottenRoot => {
+            &[Rule::CountsEqualRecount, Rule::NeverStale, Rule::PublishedCorrectly]
+        }
         Fault::LostReference => &[Rule::PublishedCorrectly, Rule::SuccessIsStored],
         Fault::RepeatUnmarked => &[Rule::Repeats],
         Fault::NotForwarded => &[Rule::Served],
@@ -93,12 +101,12 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         Fault::ReceiptDespitePrivacy => 62,
         Fault::SilentAtTheBound => 75,
         Fault::LeaseIgnored => 78,
-        Fault::ReadTooFar => 79,
-        Fault::LateWriteUnnoticed => 96,
+        Fault::LateWriteUnnoticed => 130,
+        Fault::ReadTooFar => 134,
+        Fault::LostDeletion => 44,
         Fault::FormerOwnerSends => 98,
         Fault::RateForgotten => 150,
-        Fault::LostDeletion
-        | Fault::PageOverlaps
+        Fault::PageOverlaps
         | Fault::WrongReceiver
         | Fault::GapInSequence
         | Fault::ContentLogged
@@ -112,6 +120,9 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::PinUnnamed
         | Fault::WrongPinner
         | Fault::WrongReactor
+        | Fault::ForgottenRoot
+        | Fault::UncountedReply
+        | Fault::UnlistedReply
         | Fault::NotForwarded => 1,
     }
 }

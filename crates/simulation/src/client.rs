@@ -295,6 +295,13 @@ impl Client {
             Call::PinnedMessages { other } => {
                 self.ask(user, &Request::PinnedMessages { other }).await;
             }
+            Call::RepliedList { other, pick } => {
+                let known = self.world.lock().watch.journal.known_with(user, other);
+                if let Some(id) = known.get(pick % known.len().max(1)).cloned() {
+                    let request = Request::RepliedList { other, id, after: 0, count: 100 };
+                    self.ask(user, &request).await;
+                }
+            }
             Call::React { other, pick, change } => self.react(user, other, pick, change).await,
             Call::Reply { other, pick, draft } => {
                 let known = self.world.lock().watch.journal.known_with(user, other);

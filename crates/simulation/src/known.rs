@@ -105,8 +105,8 @@ impl Known<'_> {
 }
 
 /// A message with the reactions and the pin with which it is shown, if they can be: reactions of the
-/// type of the plans, a pin of one of the two users. A reply may show that its viewer deleted the
-/// original.
+/// type of the plans, a pin of one of the two users, and the number of replies. A reply may show that
+/// its viewer deleted the original.
 pub(crate) fn with_changes(message: &Message, shown: &Value) -> Message {
     let mut message = message.clone();
     let by = [message.from, message.to].map(|user| u64::from(has_reacted(user, shown)));
@@ -116,6 +116,7 @@ pub(crate) fn with_changes(message: &Message, shown: &Value) -> Message {
     let by = user_of(text(shown, "pinnedUserID"));
     let by = by.filter(|by| [message.from, message.to].contains(by));
     message.pinned = by.map(|by| (by, number(shown, "pinnedTime")));
+    message.replied_count = number(shown, "rootRepliedCount");
     let viewer = if shown["direction"] == 0 { message.from } else { message.to };
     if let Some(original) = &mut message.original
         && shows_deleted(&shown["repliedInfo"])
@@ -154,6 +155,14 @@ impl Facts for Known<'_> {
     fn pinned(&self, message: &Message) -> May {
         let pair = (message.from, message.to);
         self.watch.journal.may_pin_message(pair, &message.id, self.span())
+    }
+
+    fn replied_count(&self, message: &Message) -> RangeInclusive<u64> {
+        let replies = || self.watch.replies(&message.id);
+        let is_known = |logged: &&Logged| {
+            self.before.known.as_ref().is_none_or(|known| known.contains(&logged.id))
+        };
+        replies().filter(is_known).count() as u64..=replies().count() as u64
     }
 
     fn message(&self, id: &str) -> Option<&Message> {

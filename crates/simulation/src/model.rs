@@ -268,7 +268,7 @@ impl Model {
                     kind.map_or(Reacting::DeleteAll, |kind| Reacting::Delete(REACTIONS[kind]));
                 self.react(user, *other, *pick, change, observed)
             }
-            Call::Reactors { other, pick, .. } => {
+            Call::Reactors { other, pick, .. } | Call::RepliedList { other, pick, .. } => {
                 let message = self.anchor(user, *other, Some(*pick));
                 let is_seen = message.is_some_and(|message| !message.hidden_for.contains(&user));
                 Ok(if is_seen { Expected::read() } else { Expected::refused(INVALID_PARAMETER) })

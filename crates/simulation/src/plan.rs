@@ -218,6 +218,11 @@ pub(crate) enum Call {
     PinnedMessages {
         other: usize,
     },
+    /// Reads the replies of the tree of one of the messages that the caller knows.
+    RepliedList {
+        other: usize,
+        pick: usize,
+    },
     /// Replies to one of the messages that the caller knows.
     Reply {
         other: usize,
@@ -263,6 +268,7 @@ impl Call {
             | Self::PinMessage { other, .. }
             | Self::PinnedMessages { other }
             | Self::Reply { other, .. }
+            | Self::RepliedList { other, .. }
             | Self::React { other, .. } => *other < users,
             Self::Login
             | Self::Logout

@@ -118,6 +118,8 @@ impl Watch {
         };
         let original = message.reply().and_then(|reply| self.logged(&reply.to.id().to_string()));
         let original = original.map(|logged| Message { original: None, ..logged.message.clone() });
+        // Not by the reference to the root, which is to be checked.
+        let root = original.as_ref().map(|it| it.root.clone().unwrap_or_else(|| it.id.clone()));
         let logged = Logged {
             mark: message.extended_data.clone(),
             stored_at_ms: at_ms,
@@ -141,6 +143,8 @@ impl Watch {
                 reactions: Vec::new(),
                 pinned: None,
                 original: original.map(Box::new),
+                root,
+                replied_count: 0,
                 confirmed: false,
                 read_ms: 0,
             },
@@ -175,6 +179,11 @@ impl Watch {
         }
         self.newest.insert((from, to), index);
         self.log.push(logged);
+    }
+
+    /// The stored replies of the tree of a root.
+    pub(crate) fn replies<'w>(&'w self, root: &'w str) -> impl Iterator<Item = &'w Logged> {
+        self.log.iter().filter(move |logged| logged.root.as_deref() == Some(root))
     }
 
     /// Records a record that is stored in a state stream.

@@ -89,6 +89,8 @@ impl Core {
             if event == "message_pin_status_changed" {
                 self.watch.is_of(user, &info["message"]);
                 self.published_pin(info);
+            } else if event == "message_replied_count_changed" {
+                self.published_count(user, info);
             } else {
                 self.published_receipt(user, info, now_ms);
             }
@@ -137,6 +139,22 @@ impl Core {
         if !is_made || on != by.is_some() {
             let why = format!("{info}, which this user did not make");
             self.broken(Rule::PublishedCorrectly, why);
+        }
+    }
+
+    /// A number of replies counts some of those that are stored.
+    fn published_count(&mut self, user: usize, info: &Value) {
+        let id = text(info, "messageID");
+        let is_right = self.watch.logged(id).is_some_and(|logged| {
+            let other = if logged.from == user { logged.to } else { logged.from };
+            let most = self.watch.replies(id).count() as u64;
+            (logged.from == user || logged.to == user)
+                && text(info, "conversationID") == NAMES[other]
+                && (1..=most).contains(&number(info, "count"))
+        });
+        if !is_right {
+            let why = format!("{} receives {info}", NAMES[user]);
+            self.broken(Rule::CountsEqualRecount, why);
         }
     }
 

@@ -13,7 +13,7 @@ const CASES: u32 = 128;
 /// The seeds of failed cases, which are tried first in later runs.
 const SEEDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/model-failed-seeds.txt");
 /// The number of cases, one of which must reveal each flaw.
-const FLAWED_CASES: u32 = 800;
+const FLAWED_CASES: u32 = 1600;
 
 #[test]
 fn a_node_keeps_the_contract() {
@@ -69,6 +69,8 @@ fn a_model_with_a_flaw_is_detected() {
         Flaw::PinsKeepTheirTime,
         Flaw::OriginalsStay,
         Flaw::RepliesGoUnnoticed,
+        Flaw::RootsAreForgotten,
+        Flaw::CountsGoUnnoticed,
     ];
     let mut runner = TestRunner::deterministic();
     let cases: Vec<_> = (0..FLAWED_CASES)

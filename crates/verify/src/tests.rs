@@ -373,6 +373,7 @@ fn removed(sent: &Sent) -> Stub {
         local_id: LocalMessageId::new(sent.local_id).ok(),
         receipt: ReceiptStatus::None,
         counts: true,
+        root: None,
     }
 }
 

@@ -221,10 +221,11 @@ impl<'p, S: Store, B: Bus> Amending<'p, S, B> {
         let (seq, stream_seq, notice) = (found.seq(), found.stream_seq, decided.notice.clone());
         let stored = amendments::encode_one(seq, &amendment).map_err(|_| Failure::Internal)?;
         let state_seq = match amendment.change {
-            Change::Removed(removed) => {
+            // A note may be made at a message that was removed before.
+            Change::Removed(removed) if notice != Notice::Replied => {
                 self.store_removal(&entry_lock, cell, from, decided, &removed, deadline).await?
             }
-            Change::None | Change::Replaced(_) | Change::Unknown(_) => {
+            Change::None | Change::Replaced(_) | Change::Removed(_) | Change::Unknown(_) => {
                 self.store_amendments(&entry_lock, cell, from, decided, deadline).await?
             }
         };

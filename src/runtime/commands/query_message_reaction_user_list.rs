@@ -103,9 +103,12 @@ impl Command for QueryMessageReactionUserList {
         let kind = visible(reaction_type)?;
         let known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();
         let mut reader = Reader::new(&parts.history, cell, &other, &known, deadline);
-        let Some(message) = reader.one(id).await.map_err(Failure::from)? else {
+        let Some(mut message) = reader.one(id).await.map_err(Failure::from)? else {
             return Err(not_in_conversation("message.messageID").into());
         };
+        let (history, list) = (&parts.history, std::slice::from_mut(&mut message));
+        let shown = history.show_originals(cell, (&other, &known), list, deadline).await;
+        shown.map_err(Failure::from)?;
         let reaction = with_kind(&message, &kind);
         let both = [Direction::Send, Direction::Receive];
         let users: Vec<Direction> =

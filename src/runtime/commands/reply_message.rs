@@ -7,8 +7,8 @@ use serde::Deserialize;
 use super::amending::Amending;
 use super::{Call, Command, Kind, Peer, WithPeer, not_in_conversation};
 use crate::bus::Bus;
-use crate::runtime::history::Reader;
-use crate::storage::reads::Found;
+use crate::failpoint::{self, Fault};
+use crate::runtime::history::{Reader, Root, reference_to};
 use crate::store::Store;
 use crate::wire::amend::{AmendAnswer, AmendPart};
 use peerd_core::id::{Direction, MessageId, UserId};
@@ -118,7 +118,7 @@ async fn prepare<S: Store, B: Bus>(
 }
 
 /// Reads the original, which notes that a reply may follow the caller's message with this
-/// `messageSeq`.
+/// `messageSeq`, and so does the root of its tree.
 async fn note<S: Store, B: Bus>(
     call: &Call<'_, S, B>,
     other: &UserId,
@@ -129,23 +129,26 @@ async fn note<S: Store, B: Bus>(
         let known = user.conversations.get(other).cloned().unwrap_or_default();
         (known, user.basis(other).sent_seq)
     };
-    let parts = call.parts;
+    let (parts, seen) = (call.parts, (other, &known));
     let mut reader = Reader::new(&parts.history, call.cell, other, &known, call.deadline);
     let found = reader.find_seen(&[(id.key(), id.partition())]).await.map_err(Failure::from)?;
     let found = found.into_iter().next().ok_or_else(|| not_in_conversation(ORIGINAL))?;
-    let (direction, Found { stream_seq, stored, .. }) = &found;
-    let message = &stored.message;
-    let to = Reference {
-        by_sender: *direction == Direction::Send,
-        key: message.key,
-        partition: message.partition,
-        seq: message.seq,
-        stream_seq: *stream_seq,
-        timestamp_ms: message.timestamp_ms,
-    };
+    let to = reference_to(found.0, &found.1);
+    let message = &found.1.stored.message;
+    let root = message.root_for(&call.cell.id);
+    let root = root.filter(|_| !failpoint::is(Fault::ForgottenRoot));
     let original = Original::Normal(message.content.clone());
-    Amending::of(parts).note_reply::<ReplyMessage>(call, other, found, after).await?;
-    Ok((Reply { to, original }, after))
+    let amending = Amending::of(parts);
+    amending.note_reply::<ReplyMessage>(call, seen, found, (after, true)).await?;
+    if let Some(root) = &root {
+        let at = (root.direction(Direction::Send), root);
+        let found = parts.history.root(call.cell, seen, at, call.deadline).await;
+        if let Some(Root { direction, found, .. }) = found.map_err(Failure::from)? {
+            let found = (direction, found);
+            amending.note_reply::<ReplyMessage>(call, seen, found, (after, false)).await?;
+        }
+    }
+    Ok((Reply { to, root, original }, after))
 }
 
 /// A reply to a message of which nothing but the ID is known.
@@ -158,7 +161,7 @@ const fn unread(id: MessageId) -> Reply {
         stream_seq: 0,
         timestamp_ms: 0,
     };
-    Reply { to, original: Original::NotFound }
+    Reply { to, root: None, original: Original::NotFound }
 }
 
 impl WithPeer for ReplyMessage {

@@ -72,9 +72,9 @@ fn errors_name_the_field_by_its_path() {
         AddMessageReaction, AddUsersToBlacklist, DeleteMessageAllReactions, DeleteMessageReaction,
         DeleteMessages, Login, QueryBlacklist, QueryConversation,
         QueryConversationTotalUnreadMessageCount, QueryHistoryMessage,
-        QueryMessageReactionUserList, QueryUsersInfo, RemoveUsersFromBlacklist, SendMessage,
-        SetConversationNotificationStatus, UpdateUserAvatarUrl, UpdateUserExtendedData,
-        UpdateUserName, UpdateUserPrivacy,
+        QueryMessageReactionUserList, QueryMessageRepliedList, QueryUsersInfo,
+        RemoveUsersFromBlacklist, SendMessage, SetConversationNotificationStatus,
+        UpdateUserAvatarUrl, UpdateUserExtendedData, UpdateUserName, UpdateUserPrivacy,
     };
     for (method, body, expected) in [
         (Login, r#"{"userName":" "}"#, "userName must not be blank"),
@@ -157,6 +157,11 @@ fn errors_name_the_field_by_its_path() {
             QueryMessageReactionUserList,
             r#"{"message":{"messageID":"1"},"config":{"reactionType":"a","count":101}}"#,
             "config.count must be 0 to 100",
+        ),
+        (
+            QueryMessageRepliedList,
+            r#"{"message":{"messageID":"1"},"config":{"count":101}}"#,
+            "config.count must be 1 to 100",
         ),
         (QueryBlacklist, r#"{"config":{"count":101}}"#, "config.count must be 1 to 100"),
         (QueryBlacklist, r#"{"config":{"nextFlag":"1"}}"#, "config.nextFlag must be a number"),

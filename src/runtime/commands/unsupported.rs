@@ -63,7 +63,6 @@ const NAMES: &[&str] = &[
     "query_group_member_muted_list",
     "query_group_message_receipt_read_member_list",
     "query_group_message_receipt_unread_member_list",
-    "query_message_replied_list",
     "query_room_all_attributes",
     "query_room_member_attributes_list",
     "query_room_member_list",

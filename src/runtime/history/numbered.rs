@@ -76,7 +76,11 @@ impl<S: Store, B: Bus> Reader<'_, S, B> {
     }
 
     /// Up to two pages of a direction, with the message of that number if it exists.
-    async fn with_number(&self, view: &DirectionView, seq: u64) -> Result<Vec<Slot>, LoadError> {
+    pub(super) async fn with_number(
+        &self,
+        view: &DirectionView,
+        seq: u64,
+    ) -> Result<Vec<Slot>, LoadError> {
         // The message is in this range of the stream; the number before the first is known.
         let (mut low, mut high, mut before) = (1, view.head.stream_seq, 0);
         let mut after = view.head;

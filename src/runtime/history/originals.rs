@@ -12,7 +12,7 @@ use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::runtime::tuning::{ORIGINALS_CONCURRENT_MAX, REPLIED_PAGES_READ_MAX};
 use crate::runtime::users::{LoadError, UserCell};
-use crate::storage::reads::Slot;
+use crate::storage::reads::{Found, Slot};
 use crate::store::{Start, Store};
 use peerd_core::conversation::Conversation;
 use peerd_core::deletions::PageId;
@@ -39,7 +39,7 @@ pub(in crate::runtime) struct Replied<'m> {
 
 impl<S: Store, B: Bus> History<S, B> {
     /// Reads the originals of those of these messages of a conversation that are replies, as the user
-    /// sees them.
+    /// sees them, and counts the replies of those that are roots.
     pub(in crate::runtime) async fn show_originals(
         &self,
         cell: &UserCell,
@@ -47,6 +47,7 @@ impl<S: Store, B: Bus> History<S, B> {
         messages: &mut [Arc<Message>],
         deadline: Instant,
     ) -> Result<(), LoadError> {
+        self.show_counts(cell, (other, known), messages, deadline).await?;
         let wanted = wanted(cell, messages.iter().map(|message| &**message));
         if wanted.is_empty() {
             return Ok(());
@@ -69,6 +70,7 @@ impl<S: Store, B: Bus> History<S, B> {
         message: &mut Message,
         deadline: Instant,
     ) -> Result<(), LoadError> {
+        self.show_count(cell, (other, known), message, deadline).await?;
         let wanted = wanted(cell, std::iter::once(&*message));
         if wanted.is_empty() {
             return Ok(());
@@ -137,15 +139,28 @@ impl<S: Store, B: Bus> History<S, B> {
     async fn read_original(
         &self,
         cell: &UserCell,
-        (other, known): (&UserId, &Conversation),
+        seen: (&UserId, &Conversation),
         direction: Direction,
         reference: &Reference,
         deadline: Instant,
     ) -> Result<Original, LoadError> {
-        let pair = match direction {
-            Direction::Receive => self.env.pair(other, &cell.id),
-            Direction::Send => self.env.pair(&cell.id, other),
-        };
+        Ok(match self.read_at(cell, seen, direction, reference, deadline).await? {
+            Some(Slot::Message(found)) => Original::Normal(found.stored.message.content),
+            Some(Slot::Removed(_)) => Original::Revoked,
+            None => Original::NotFound,
+        })
+    }
+
+    /// Reads a message by a reference.
+    pub(super) async fn read_at(
+        &self,
+        cell: &UserCell,
+        (other, known): (&UserId, &Conversation),
+        direction: Direction,
+        reference: &Reference,
+        deadline: Instant,
+    ) -> Result<Option<Slot>, LoadError> {
+        let pair = self.pair(cell, other, direction);
         let storage = self.env.storage(deadline);
         let is_unknown = known.head(direction).is_none_or(|head| head.mark.seq < reference.seq);
         if is_unknown && !self.has_settled(reference.timestamp_ms) {
@@ -156,11 +171,7 @@ impl<S: Store, B: Bus> History<S, B> {
         let (amended, start) =
             (known.settings.amended(direction), Start::Seq(reference.stream_seq));
         let found = storage.messages(&pair, amended, start, 1).await?.into_iter().next();
-        Ok(match found.filter(|slot| slot.key() == reference.key) {
-            Some(Slot::Message(found)) => Original::Normal(found.stored.message.content),
-            Some(Slot::Removed(_)) => Original::Revoked,
-            None => Original::NotFound,
-        })
+        Ok(found.filter(|slot| slot.key() == reference.key))
     }
 
     /// The newest replies of a conversation to changed messages, as the user sees them now.
@@ -176,7 +187,7 @@ impl<S: Store, B: Bus> History<S, B> {
             let Some(head) = known.head(way) else { continue };
             let newest = page_number(head.mark.seq);
             let pages = changed.iter().flat_map(|Replied { message, pages, .. }| {
-                newest_pages(pages.of(message.direction(&cell.id), way).ranges(), newest)
+                newest_pages(pages.of(message.direction(&cell.id), way).pages.ranges(), newest)
             });
             let pages: BTreeSet<u64> = pages.collect();
             let pages: Vec<u64> = pages.into_iter().rev().take(REPLIED_PAGES_READ_MAX).collect();
@@ -218,6 +229,20 @@ fn wanted<'m>(cell: &UserCell, messages: impl Iterator<Item = &'m Message>) -> W
         Some((to.key, (to.direction(message.direction(&cell.id)), to)))
     });
     references.collect()
+}
+
+/// A reference to a message that has this direction for the user who replies.
+pub(in crate::runtime) const fn reference_to(direction: Direction, found: &Found) -> Reference {
+    let Found { stream_seq, stored, .. } = found;
+    let message = &stored.message;
+    Reference {
+        by_sender: matches!(direction, Direction::Send),
+        key: message.key,
+        partition: message.partition,
+        seq: message.seq,
+        stream_seq: *stream_seq,
+        timestamp_ms: message.timestamp_ms,
+    }
 }
 
 /// A message that the user sees, as replies to it show it.

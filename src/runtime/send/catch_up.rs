@@ -115,6 +115,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         let senders = in_memory.as_ref().map(|cell| &cell.ownership);
         let Accepted { mut delivered, is_settled } =
             self.commit_in_order(receiver, stored, senders, deadline).await;
+        drop(self.publish_count_later(receiver, &delivered.message));
         match in_memory.zip(delivered.head) {
             Some((sender, head)) => {
                 if !is_settled {
@@ -124,6 +125,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                     Arc::make_mut(&mut delivered.message).set_original(original);
                 }
                 self.commit_sent(&sender, &delivered.message, head, &delivered.receiver_profile);
+                drop(self.publish_count_later(&sender, &delivered.message));
             }
             None => *missed_ms = missed_ms.or(Some(stored_ms)),
         }

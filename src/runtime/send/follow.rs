@@ -111,7 +111,9 @@ impl<S: Store, B: Bus> SendPath<S, B> {
             let history = &self.conversations.history;
             history.show_original(sender, (receiver, &known), &mut message, deadline).await?;
             self.in_flight.settle_received(sender, receiver, head.key, deadline).await;
-            self.commit_sent(sender, &Arc::new(message), head, &profile);
+            let message = Arc::new(message);
+            self.commit_sent(sender, &message, head, &profile);
+            drop(self.publish_count_later(sender, &message));
         } else if head.mark.seq > published_seq {
             self.redelivery.publish_sent(&sender.id, receiver).await?;
         }

@@ -214,6 +214,7 @@ fn carriers() -> Vec<(&'static str, Stub)> {
         local_id: None,
         receipt: ReceiptStatus::None,
         counts: false,
+        root: None,
     };
     let most = Stub {
         page: PagePointers { first: 70_100, previous: 70_000 },
@@ -222,7 +223,8 @@ fn carriers() -> Vec<(&'static str, Stub)> {
         counts: true,
         ..least.clone()
     };
-    vec![("least", least), ("most", most)]
+    let reply = Stub { root: Some(OrderKey((1 << 52) + 3)), ..least.clone() };
+    vec![("least", least), ("most", most), ("reply", reply)]
 }
 
 #[test]
@@ -243,7 +245,7 @@ fn every_carrier_has_its_golden_bytes() {
 }
 
 fn replies() -> Vec<(&'static str, Placed, Option<Push>)> {
-    let reply = |by_sender| {
+    let reply = |by_sender, is_of_reply: bool| {
         let to = Reference {
             by_sender,
             key: OrderKey((1 << 52) + 3),
@@ -252,14 +254,20 @@ fn replies() -> Vec<(&'static str, Placed, Option<Push>)> {
             stream_seq: 69_000,
             timestamp_ms: 1_800_000_000_023,
         };
-        let reply = Some(Reply { to, original: Original::NotFound });
+        let root = Reference { by_sender: !by_sender, seq: 5, stream_seq: 68_000, ..to };
+        let root = is_of_reply.then_some(root);
+        let reply = Some(Reply { to, root, original: Original::NotFound });
         let mut placed = plain(text("x"));
         let message = Arc::make_mut(&mut placed.message);
         message.annotations = Some(Box::new(Annotations { reply, ..Annotations::default() }));
         placed
     };
     let push = Push { title: "T".into(), ..Push::default() };
-    vec![("to-received", reply(false), None), ("to-own", reply(true), Some(push))]
+    vec![
+        ("to-received", reply(false, false), None),
+        ("to-own", reply(true, false), Some(push)),
+        ("to-reply", reply(true, true), None),
+    ]
 }
 
 #[test]

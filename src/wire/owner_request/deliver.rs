@@ -9,7 +9,7 @@ use super::{
     ANSWER, KIND, OwnerRequest, VERSION, local_id, read_answer, read_request, user_id, write,
 };
 use crate::wire::packed::EncodeError;
-use crate::wire::packed::{self, ContentV1, PushV1, RecordError, ReferenceV3, check_numbers};
+use crate::wire::packed::{self, ContentV1, PushV1, RecordError, ReplyV3, check_numbers};
 use peerd_core::conversation::{Mark, PagePointers};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
 use peerd_core::message::{Draft, Message};
@@ -55,7 +55,7 @@ struct DeliverV1<'a> {
     from_avatar: Avatar<'a>,
     /// Left out unless it is a reply: its original, and the highest `messageSeq` that it may get.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    reply: Option<(ReferenceV3, u64)>,
+    reply: Option<(ReplyV3, u64)>,
 }
 
 /// An optional avatar, at the end of an array or followed by more.
@@ -111,7 +111,7 @@ impl OwnerRequest for Deliver {
     fn encode(&self) -> Result<Bytes, EncodeError> {
         let Delivery { from, from_profile, send, timestamp_ms, floor, sent_seq } = &self.delivery;
         let Send { draft, options, .. } = &**send;
-        let reply = draft.reply.as_ref().map(|reply| ReferenceV3::from(&reply.to));
+        let reply = draft.reply.as_ref().map(|reply| ReplyV3::from(&**reply));
         let seq_max = options.seq_max.unwrap_or(NUMBER_MAX);
         write(&DeliverV1 {
             version: VERSION,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::deliver::encode_message;
 use super::{KIND, OwnerRequest, VERSION, local_id, read_answer, read_request, user_id, write};
 use crate::wire::packed::EncodeError;
-use crate::wire::packed::{self, ContentV1, RecordError, ReferenceV3};
+use crate::wire::packed::{self, ContentV1, RecordError, ReplyV3};
 use peerd_core::id::{LocalMessageId, Partition, UserId};
 use peerd_core::message::{Draft, Message};
 
@@ -37,7 +37,7 @@ struct FindRepeatV1<'a> {
     content: ContentV1,
     /// Left out unless it is a reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    reply: Option<ReferenceV3>,
+    reply: Option<ReplyV3>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -62,7 +62,7 @@ impl OwnerRequest for FindRepeat {
             local_id: local_id.as_ref().map(LocalMessageId::as_str),
             extended_data,
             content: ContentV1::from(content),
-            reply: reply.as_ref().map(|reply| ReferenceV3::from(&reply.to)),
+            reply: reply.as_ref().map(|reply| ReplyV3::from(&**reply)),
         })
     }
 

@@ -156,7 +156,8 @@ fn a_delivery_with_every_field_survives_the_wire() {
         request.delivery.from_profile.avatar_url = avatar.then(|| "https://x/a.png".into());
         if is_reply {
             let send = &mut request.delivery.send;
-            send.draft.reply = Some(Box::new(Reply { to, original: Original::NotFound }));
+            send.draft.reply =
+                Some(Box::new(Reply { to, root: Some(to), original: Original::NotFound }));
             send.options.seq_max = Some(37);
         }
         let find = FindRepeat { draft: request.delivery.send.draft.clone(), ..find_repeat() };

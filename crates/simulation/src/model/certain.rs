@@ -45,6 +45,10 @@ impl Facts for Certain<'_> {
         May::sure(message.pinned.is_some() && !message.is_revoked)
     }
 
+    fn replied_count(&self, message: &Message) -> RangeInclusive<u64> {
+        message.replied_count..=message.replied_count
+    }
+
     fn message(&self, id: &str) -> Option<&Message> {
         self.state.messages.iter().find(|message| message.id == id)
     }

@@ -168,6 +168,9 @@ pub(crate) trait Facts {
     /// Whether a message is pinned.
     fn pinned(&self, message: &Message) -> May;
 
+    /// How many replies the tree of a root has.
+    fn replied_count(&self, message: &Message) -> RangeInclusive<u64>;
+
     /// A stored message with the reactions and the pin with which it is shown, if these are
     /// checked by [`Self::reacted`] and [`Self::pinned`].
     fn as_shown(&self, message: &Message, _shown: &Value) -> Message {

@@ -71,4 +71,8 @@ pub enum Flaw {
     OriginalsStay,
     /// No event shows the replies to a message that changes.
     RepliesGoUnnoticed,
+    /// A reply to a reply begins a tree of its own.
+    RootsAreForgotten,
+    /// No event shows the number of replies.
+    CountsGoUnnoticed,
 }

@@ -76,6 +76,9 @@ pub(crate) fn check(
             check.is_not_blocked_by(*other);
         }
         Request::PinnedMessages { other } => check.pinned_messages(*other, reply),
+        Request::RepliedList { other, id, after, count } => {
+            check.replied_list((*other, id), (*after, *count), reply);
+        }
         Request::Block { others, on } => check.blocked(others, *on, reply),
         Request::Blacklist { count, place } => {
             check.block_page(*count, &facts.block_list(user, *place), reply);
@@ -472,6 +475,10 @@ impl<F: Facts> Check<'_, F> {
                 self.wrong(Rule::ChangesStay, format!("{shown}: the original is seen: {seen:?}"));
             }
         }
+        // A revoked root shows no number.
+        let counts = self.facts.replied_count(message);
+        let counts = if message.is_revoked { 0..=0 } else { counts };
+        self.counts(&format!("replies to {id}"), number(shown, "rootRepliedCount"), &counts);
         let confirmed = self.facts.confirmed(message);
         let is_confirmed = shown["receiptStatus"] == 2;
         if !confirmed.admits(is_confirmed) {
@@ -498,6 +505,75 @@ impl<F: Facts> Check<'_, F> {
                 self.wrong(Rule::ChangesStay, format!("{} is pinned: {reply}", message.id));
             }
         }
+    }
+
+    fn counts(&mut self, what: &str, seen: u64, expected: &RangeInclusive<u64>) {
+        if !expected.contains(&seen) {
+            let why = format!("{what}: {seen}, expected {expected:?}");
+            self.wrong(Rule::CountsEqualRecount, why);
+        }
+    }
+
+    /// A page of a tree shows its replies in order, and the root as it is.
+    fn replied_list(
+        &mut self,
+        (other, id): (usize, &str),
+        (after, count): (u64, usize),
+        reply: &Value,
+    ) {
+        self.has_fields(reply, &["messageList", "nextFlag", "rootRepliedInfo"]);
+        let history = self.facts.history(self.user, other);
+        let Some((named, _)) = history.iter().find(|(message, _)| message.id == id) else {
+            return self.wrong(Rule::PublishedCorrectly, format!("{id} is not there: {reply}"));
+        };
+        let root = named.root.as_ref().filter(|_| !named.is_revoked).unwrap_or(&named.id);
+        let (page, next) = (list(&reply["messageList"]), number(reply, "nextFlag"));
+        for shown in page {
+            self.message(other, &history, shown);
+        }
+        let keys: Vec<u64> = page.iter().map(|shown| number(shown, "orderKey")).collect();
+        let is_page = keys.is_sorted_by(|one, other| one < other)
+            && keys.len() <= count
+            && keys.iter().all(|key| *key > after && (next == 0 || *key <= next));
+        if !is_page {
+            self.wrong(Rule::Pages, format!("{keys:?} after {after}, before {next}"));
+        }
+        let covered = after + 1..=if next == 0 { u64::MAX } else { next };
+        for (message, seen) in &history {
+            let is_shown = page.iter().any(|shown| text(shown, "messageID") == message.id);
+            let is_of_tree = message.root.as_ref() == Some(root);
+            if is_shown && !is_of_tree {
+                let why = format!("{} is no reply of the tree of {root}", message.id);
+                self.wrong(Rule::PublishedCorrectly, why);
+            }
+            if !is_shown && is_of_tree && seen.is_sure() && covered.contains(&message.key) {
+                self.wrong(Rule::NeverStale, format!("{} is missing in {reply}", message.id));
+            }
+        }
+        let info = &reply["rootRepliedInfo"];
+        let Some((root, seen)) = history.iter().find(|(message, _)| message.id == *root) else {
+            return self.is(&info["state"], &json!(2));
+        };
+        let is_there = info["state"] == 0;
+        let gone = May::any([May::sure(root.is_revoked), seen.not()].into_iter());
+        if !gone.admits(!is_there) {
+            self.wrong(Rule::ChangesStay, format!("{info}: the root is seen: {seen:?}"));
+        }
+        let counts = self.facts.replied_count(root);
+        self.counts("replies in the list", number(info, "repliedCount"), &counts);
+        if is_there {
+            self.message(other, &history, &info["message"]);
+        }
+        let mut expected = json!({
+            "state": u8::from(!is_there),
+            "senderUserID": NAMES[root.from],
+            "sentTime": root.at_ms,
+            "repliedCount": info["repliedCount"],
+        });
+        if is_there {
+            expected["message"] = info["message"].clone();
+        }
+        self.is(info, &expected);
     }
 
     /// Each message with a receipt once, in the order of the IDs, and the IDs of the others.

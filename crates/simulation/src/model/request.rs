@@ -184,6 +184,13 @@ pub(crate) enum Request {
     PinnedMessages {
         other: usize,
     },
+    /// Reads the replies of a tree after an order key.
+    RepliedList {
+        other: usize,
+        id: String,
+        after: u64,
+        count: usize,
+    },
     /// Reads who reacted to a message with a type.
     Reactors {
         other: usize,
@@ -278,6 +285,7 @@ impl Request {
             Self::ReceiptsRead { .. } => "send_message_receipts_read",
             Self::Receipts { .. } => "query_message_receipts_info",
             Self::Reply { .. } => "reply_message",
+            Self::RepliedList { .. } => "query_message_replied_list",
         }
     }
 
@@ -430,6 +438,11 @@ impl Request {
                 original["messageID"] = json!(id);
                 json!({ "message": message, "toOriginalMessage": original, "config": config })
             }
+            Self::RepliedList { other, id, after, count } => {
+                let mut message = with(*other);
+                message["messageID"] = json!(id);
+                json!({ "message": message, "config": { "nextFlag": after, "count": count } })
+            }
             Self::Unreact { other, id, kind } => {
                 let mut body = with(*other);
                 body["message"] = json!({ "messageID": id });
@@ -518,6 +531,7 @@ pub fn unknown_methods() -> Vec<&'static str> {
         Request::Receipts { other: 0, ids: Vec::new() },
         Request::ReceiptsRead { other: 0, ids: Vec::new() },
         Request::Reply { other: 0, id: String::new(), message: empty(), config: empty() },
+        Request::RepliedList { other: 0, id: String::new(), after: 0, count: 1 },
     ];
     let methods = peerd::runtime::commands::Method::ALL.iter().map(|method| method.name());
     methods.filter(|name| !all.iter().any(|request| request.method() == *name)).collect()

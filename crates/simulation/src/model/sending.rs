@@ -9,7 +9,8 @@ use crate::model::{Expected, INVALID_PARAMETER, Model, Reply, Wrong};
 use crate::names::{NAMES, number};
 use crate::single::calls::{Config, Draft, content};
 use crate::single::world::{
-    COMMANDS_PER_SECOND, MESSAGES_PER_SECOND, Observed, Pushed, REPEAT_MS, RETRY_MS, token,
+    COMMANDS_PER_SECOND, MESSAGES_PER_SECOND, Observed, PublishedEvent, Pushed, REPEAT_MS,
+    RETRY_MS, token,
 };
 
 const SECOND_MS: u64 = 1000;
@@ -258,6 +259,8 @@ impl Model {
             is_revoked: false,
             reactions: Vec::new(),
             pinned: None,
+            root: original.as_ref().map(|original| self.root_of(original)),
+            replied_count: 0,
             original: original.map(Box::new),
             confirmed: false,
             read_ms: 0,
@@ -298,6 +301,9 @@ impl Model {
         let is_first =
             [(to, from), (from, to)].map(|(user, other)| !self.state.has_messages(user, other));
         self.state.messages.push(message.clone());
+        if let Some(root) = &message.root {
+            self.state.recount_replies(root);
+        }
         let stays = self.state.flaw == Flaw::UnreadMarkStays;
         let settings = self.state.users[from].settings.get_mut(&to);
         if let Some(settings) = settings.filter(|_| !stays) {
@@ -319,7 +325,9 @@ impl Model {
         }
         let to_sender = vec![changed(self, from, to)];
         let mut events = self.events_of_change(to, to_receiver, observed)?;
+        events.extend(self.count_changed((to, from), &message, observed)?);
         events.extend(self.events_of_change(from, to_sender, observed)?);
+        events.extend(self.count_changed((from, to), &message, observed)?);
         for (user, other) in [(to, from), (from, to)] {
             let revision = self.state.users[user].revision;
             self.settings_mut(user, other).revision = revision;
@@ -332,6 +340,34 @@ impl Model {
             expected.pushes.push(self.pushed(&message, &push(number)));
         }
         Ok(expected)
+    }
+
+    /// The ID of the root of the tree to which a reply to a message belongs.
+    fn root_of(&self, original: &Message) -> String {
+        let root = original.root.clone().filter(|_| self.state.flaw != Flaw::RootsAreForgotten);
+        root.unwrap_or_else(|| original.id.clone())
+    }
+
+    /// The event about the number of replies to a user who is logged in and sees the root.
+    fn count_changed(
+        &self,
+        (user, other): (usize, usize),
+        reply: &Message,
+        observed: &Observed,
+    ) -> Result<Option<PublishedEvent>, Wrong> {
+        let root = reply.root.as_ref();
+        let root = root.and_then(|id| self.state.messages.iter().find(|it| it.id == *id));
+        let is_seen = |root: &&Message| !root.is_revoked && !root.hidden_for.contains(&user);
+        let is_logged_in = self.state.is_logged_in(user, self.now_ms);
+        let is_published = is_logged_in && self.state.flaw != Flaw::CountsGoUnnoticed;
+        let Some(root) = root.filter(is_seen).filter(|_| is_published) else { return Ok(None) };
+        let body = json!({ "infos": [{
+            "messageID": root.id,
+            "conversationID": NAMES[other],
+            "conversationType": 0,
+            "count": root.replied_count,
+        }] });
+        self.event_without_change(user, "message_replied_count_changed", body, observed).map(Some)
     }
 
     fn pushed(&self, message: &Message, config: &Value) -> Pushed {

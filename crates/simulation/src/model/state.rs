@@ -43,6 +43,10 @@ pub(crate) struct Message {
     pub(crate) pinned: Option<(usize, u64)>,
     /// The message that it replies to, as it is now.
     pub(crate) original: Option<Box<Message>>,
+    /// The ID of the root of its tree, if it is a reply.
+    pub(crate) root: Option<String>,
+    /// How many replies its tree has.
+    pub(crate) replied_count: u64,
 }
 
 /// The reactions to a message with one type: how often its sender and its receiver reacted.
@@ -182,6 +186,15 @@ impl State {
             let original = self.messages.iter().find(|message| message.id == known.id).cloned();
             let original = original.map(|original| Message { original: None, ..original });
             self.messages[index].original = original.map(Box::new);
+        }
+    }
+
+    /// Counts the replies of the tree to which a stored reply belongs.
+    pub(crate) fn recount_replies(&mut self, root: &str) {
+        let of_tree = |message: &&Message| message.root.as_deref() == Some(root);
+        let count = self.messages.iter().filter(of_tree).count() as u64;
+        if let Some(message) = self.messages.iter_mut().find(|message| message.id == root) {
+            message.replied_count = count;
         }
     }
 
@@ -343,6 +356,9 @@ pub(crate) fn show_message(viewer: usize, message: &Message) -> Value {
     }
     if let Some(original) = message.original.as_ref().filter(|_| !message.is_revoked) {
         merge(&mut shown, json!({ "repliedInfo": show_original(viewer, original) }));
+    }
+    if message.replied_count > 0 && !message.is_revoked {
+        merge(&mut shown, json!({ "rootRepliedCount": message.replied_count }));
     }
     let fields = json!({
         "messageID": message.id,

@@ -21,6 +21,9 @@ const PINS: u64 = 0x7069_6e73;
 /// Likewise for replies to messages.
 const REPLIES: u64 = 0x7265_706c;
 
+/// Likewise for replies to replies, and for reading trees of replies.
+const TREES: u64 = 0x7472_6565;
+
 /// Adds the calls to the steps of a plan that ends at `ends_ms`.
 pub(super) fn add(seed: u64, ends_ms: u64, setup: &Setup, steps: &mut Vec<Step>) {
     let mut further = Further { seed, ends_ms, setup, steps };
@@ -39,6 +42,7 @@ pub(super) fn add(seed: u64, ends_ms: u64, setup: &Setup, steps: &mut Vec<Step>)
     further.add(FOLLOWING, 8, following);
     further.add(PINS, 14, pin);
     further.add(REPLIES, 14, reply);
+    further.add(TREES, 14, tree);
 }
 
 struct Further<'a> {
@@ -129,15 +133,26 @@ fn reply(random: &mut Random, setup: &Setup, user: usize) -> Call {
     match random.below(10) {
         0..2 => Call::Delete { other, picks: vec![pick] },
         2 => Call::History { other, count: 100, reverse: random.percent(50), pick: None },
-        _ => {
-            let draft = Draft {
-                local: random.percent(70),
-                command: false,
-                counts: random.percent(85),
-                push: random.percent(15),
-                into_conversation: false,
-            };
-            Call::Reply { other, pick, draft }
-        }
+        _ => Call::Reply { other, pick, draft: draft(random) },
+    }
+}
+
+fn draft(random: &mut Random) -> Draft {
+    Draft {
+        local: random.percent(70),
+        command: false,
+        counts: random.percent(85),
+        push: random.percent(15),
+        into_conversation: false,
+    }
+}
+
+/// A reply to a message that may be a reply, or the replies of a tree.
+fn tree(random: &mut Random, setup: &Setup, user: usize) -> Call {
+    let other = other(random, setup.users, user);
+    let pick = choose(random, 1000);
+    match random.below(10) {
+        0..3 => Call::RepliedList { other, pick },
+        _ => Call::Reply { other, pick, draft: draft(random) },
     }
 }

@@ -261,6 +261,12 @@ pub(crate) enum Call {
         draft: Draft,
         config: Config,
     },
+    RepliedList {
+        other: usize,
+        pick: usize,
+        after: Option<usize>,
+        count: usize,
+    },
 }
 
 impl Call {
@@ -422,6 +428,8 @@ fn call() -> impl Strategy<Value = Call> {
         2 => other().prop_map(|other| Call::PinnedMessages { other }),
         7 => (other(), pick(), draft(), config()).prop_map(
             |(other, pick, draft, config)| Call::Reply { other, pick, draft, config }),
+        3 => (other(), pick(), prop::option::of(pick()), prop_oneof![1..4_usize, Just(100)])
+            .prop_map(|(other, pick, after, count)| Call::RepliedList { other, pick, after, count }),
     ]
 }
 

@@ -303,6 +303,10 @@ impl Driver {
                 let (message, config) = message_of(draft, config);
                 Request::Reply { other: *other, id: id(other, pick), message, config }
             }
+            Call::RepliedList { other, pick, after, count } => {
+                let after = model.anchor(user, *other, *after).map_or(0, |message| message.key);
+                Request::RepliedList { other: *other, id: id(other, pick), after, count: *count }
+            }
             Call::Invalid { .. } => return None,
         };
         Some(request)

@@ -40,24 +40,31 @@ impl<S: Store, B: Bus> Amending<'_, S, B> {
         Ok(self.history.replies_to(cell, seen, changed.collect(), deadline).await?)
     }
 
-    /// Notes at a message of the caller's conversation with `other` that a reply of the caller may be
-    /// stored after the caller's message `after`. Refuses what the message, or the other user, does
-    /// not permit.
+    /// Notes at a message of the caller's conversation that a reply of the caller may be stored after
+    /// the caller's message `after`; at a root, with the number of replies of the caller so far.
+    /// Refuses what the message, or the other user, does not permit.
     pub(in crate::runtime) async fn note_reply<C>(
         &self,
         call: &Call<'_, S, B>,
-        other: &UserId,
+        (other, known): (&UserId, &Conversation),
         (direction, found): (Direction, Found),
-        after: u64,
+        (after, to_original): (u64, bool),
     ) -> Result<(), CallError>
     where
         C: WithPeer<Part = AmendPart, Answer = AmendAnswer>,
     {
-        let operation = Operation::NoteReply { after };
+        let mut operation = Operation::NoteReply { after, to_original, counted: None };
         let (now_ms, limits) = (self.env.clock.wall_ms(), self.env.limits());
         let decided = operation.decide(&call.cell.id, target(&found), None, now_ms, limits)?;
-        if decided.is_none() {
-            return Ok(());
+        let Some(decided) = decided else { return Ok(()) };
+        let message = &found.stored.message;
+        if message.reply().is_none() {
+            let counted = decided.replied.of(direction, Direction::Send).counted;
+            let (root, deadline) = ((Direction::Send, message.key), call.deadline);
+            let counting =
+                self.history.count_up_to(call.cell, (other, known), root, counted, deadline);
+            let counted = Some(counting.await.map_err(Failure::from)?);
+            operation = Operation::NoteReply { after, to_original, counted };
         }
         let noted = match direction {
             Direction::Send => self.amend_sent::<C>(call, other, found, &operation).await.map(drop),
