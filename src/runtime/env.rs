@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::counters::Counters;
 use super::pending::Pending;
-use crate::bus::discovery::Counters;
 use crate::bus::{Bus, Outgoing};
 use crate::clock::{Clock, Now};
 use crate::storage::reads::{Pair, Storage};
