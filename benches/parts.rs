@@ -1,4 +1,4 @@
-//! Measures the pure parts of a send and of a page: decisions, encodings, paging.
+//! Measures the pure parts of a send and of a page: decisions, encodings, paging, metrics.
 //!
 //! Run by `make bench-parts`. A figure that rises much without a reason deserves a look; the
 //! figures for users are in docs/performance.md.
@@ -7,8 +7,11 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use peerd::metrics::Durations;
 use peerd::runtime::commands::send_peer_message::Request;
 use peerd::storage::message::{self, Recorded};
 use peerd_core::clock::{KeyClock, Lane};
@@ -199,5 +202,17 @@ fn paging(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decide, codec, paging);
+/// What the metrics of a call cost.
+fn metrics(criterion: &mut Criterion) {
+    let (durations, count) = (Durations::default(), AtomicU64::new(0));
+    criterion.bench_function("metrics/record", |bencher| {
+        bencher.iter(|| {
+            durations.record(black_box(Duration::from_millis(2)));
+            count.fetch_add(1, Ordering::Relaxed)
+        });
+    });
+    criterion.bench_function("metrics/clock", |bencher| bencher.iter(Instant::now));
+}
+
+criterion_group!(benches, decide, codec, paging, metrics);
 criterion_main!(benches);

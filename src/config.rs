@@ -35,6 +35,7 @@ pub struct Config {
     pub send: Send,
     pub limits: Limits,
     pub audit: Audit,
+    pub http: Http,
     pub log: Log,
 }
 
@@ -142,6 +143,14 @@ pub struct Audit {
     pub reads_per_second: u64,
 }
 
+/// `[http]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "each option is explained once, in config/peerd.toml")]
+pub struct Http {
+    pub listen: String,
+}
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -164,6 +173,7 @@ impl Default for Config {
             send: Send::default(),
             limits: Limits::default(),
             audit: Audit::default(),
+            http: Http::default(),
             log: Log::default(),
         }
     }

@@ -1,7 +1,8 @@
 //! peerd: one-to-one messaging for NATS.
 //!
-//! The layers, each of which uses only those before it: [`wire`], [`clock`] and [`link`], [`store`]
-//! and [`bus`], [`storage`], [`cluster`], [`runtime`], [`config`] and [`telemetry`], [`cli`].
+//! The layers, each of which uses only those before it: [`wire`], [`clock`], [`metrics`], [`http`]
+//! and [`link`], [`store`] and [`bus`], [`storage`], [`cluster`], [`runtime`], [`config`] and
+//! [`telemetry`], [`cli`].
 //! Decisions are in `peerd-core`, the public contract in `peerd-protocol`, the history checker in
 //! `peerd-verify`.
 //!
@@ -13,7 +14,9 @@ pub mod clock;
 pub mod cluster;
 pub mod config;
 pub mod failpoint;
+pub mod http;
 pub mod link;
+pub mod metrics;
 pub mod runtime;
 pub mod storage;
 pub mod store;

@@ -8,8 +8,8 @@ pub(crate) use data::DataConnection;
 pub use violation::{Operation, Violation};
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_nats::{Client, Event, ServerError};
 use tokio::sync::watch;
@@ -71,6 +71,8 @@ pub(crate) struct Link {
     max_payload: Arc<AtomicUsize>,
     /// The operations that the server forbade, each once.
     violations: watch::Sender<Vec<Violation>>,
+    /// Why the connection was lost, or could not be made again.
+    problem: Arc<Mutex<String>>,
 }
 
 /// Why a wait on the link ended without an answer.
@@ -86,7 +88,8 @@ impl Link {
     pub(crate) fn new() -> Self {
         let max_payload = Arc::new(AtomicUsize::new(usize::MAX));
         let state = watch::Sender::new(State::default());
-        Self { state, packed: Arc::default(), max_payload, violations: watch::Sender::default() }
+        let (packed, problem) = (Arc::default(), Arc::default());
+        Self { state, packed, max_payload, violations: watch::Sender::default(), problem }
     }
 
     /// Records a connection event.
@@ -112,6 +115,22 @@ impl Link {
     /// Records that the connection is made, or made again.
     pub(crate) fn note_up(&self) {
         self.change(|state| State { connected: true, generation: state.generation + 1 });
+    }
+
+    /// Records why the connection was lost, or could not be made again.
+    pub(crate) fn note_problem(&self, problem: String) {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+
+    /// Why there is no connection; `None` while there is one.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let problem = || self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (!self.is_up()).then(problem)
+    }
+
+    /// How often the connection was made again.
+    pub(crate) fn reconnects(&self) -> u64 {
+        self.generation().saturating_sub(1)
     }
 
     /// Records that the connection is lost.

@@ -61,6 +61,7 @@
 //! | appends | two: one ends waits when the connection is lost, one finds overdue appends | with the store |
 //! | service discovery | one | with the signal to stop |
 //! | stream monitor | one | at the end of the stop |
+//! | looks at the instance | one, if `http.listen` is set | with the process |
 //! | async-nats | one, for the store's connection | with the connection |
 //! | data plane | one: reads and handles messages, writes, reconnects | with the last handle of the connection |
 //!
@@ -84,14 +85,17 @@ mod audit;
 mod call;
 mod commit;
 mod conversations;
+mod counters;
 mod crossing;
 mod env;
 #[cfg(test)]
 mod fake;
+mod health;
 mod history;
 mod hosting;
 mod injected;
 mod intake;
+mod monitor;
 mod owner_request;
 mod parts;
 mod patience;

@@ -10,6 +10,7 @@ pub mod registry;
 pub mod scan;
 pub mod survey;
 pub mod trouble;
+pub mod waits;
 pub mod watermarks;
 
 pub mod batch;
@@ -90,20 +91,18 @@ pub enum Appended {
 }
 
 impl Appended {
-    /// Calls `stored` with the sequence of the record, once it is stored.
+    /// Calls `seen` with the outcome, once it is known.
     #[must_use]
-    pub fn inspect(self, stored: impl FnOnce(u64) + Send + 'static) -> Self {
+    pub fn inspect(self, seen: impl FnOnce(&Result<u64, AppendError>) + Send + 'static) -> Self {
         match self {
             Self::Now(outcome) => {
-                if let Ok(seq) = outcome {
-                    stored(seq);
-                }
+                seen(&outcome);
                 Self::Now(outcome)
             }
             Self::Later(appending) => Self::Later(Box::pin(async move {
-                let seq = appending.await?;
-                stored(seq);
-                Ok(seq)
+                let outcome = appending.await;
+                seen(&outcome);
+                outcome
             })),
         }
     }

@@ -33,6 +33,7 @@ mod contract {
     mod limits;
     mod login;
     mod malformed;
+    mod monitoring;
     mod notify;
     mod observers;
     mod paging_forward;

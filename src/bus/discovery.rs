@@ -4,9 +4,7 @@
 //! count them wrongly if we sent them ourselves (`docs/decisions/0003-service-discovery.md`).
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _};
 use peerd_dataplane::{Client, Message, Publish};
@@ -20,42 +18,31 @@ use peerd_protocol::subject::Subjects;
 
 const DESCRIPTION: &str = "One-to-one messaging for NATS";
 
-/// The statistics of an endpoint.
-#[derive(Debug, Default)]
-pub struct Counters {
-    requests: AtomicU64,
-    errors: AtomicU64,
-    processing_ns: AtomicU64,
-    last_error: Mutex<String>,
+/// The numbers of all calls since the instance started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Calls answered.
+    pub requests: u64,
+    /// Calls answered with an error.
+    pub errors: u64,
+    /// The sum over all calls of the nanoseconds from intake to reply.
+    pub processing_ns: u64,
+    /// The code and reason of the last error; empty: there was none.
+    pub last_error: String,
 }
 
-impl Counters {
-    /// Counts an answered call, with the code and reason of its error if it failed.
-    pub fn count(&self, took: Duration, error: Option<(u32, &str)>) {
-        let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        self.processing_ns.fetch_add(took_ns, Ordering::Relaxed);
-        if let Some((code, reason)) = error {
-            self.errors.fetch_add(1, Ordering::Relaxed);
-            let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-            *last = format!("{code}:{reason}");
-        }
-    }
-
-    fn stats(&self, endpoint: &EndpointInfo, data: Gauges) -> EndpointStats {
-        let num_requests = self.requests.load(Ordering::Relaxed);
-        let processing_time = self.processing_ns.load(Ordering::Relaxed);
-        EndpointStats {
-            name: endpoint.name,
-            subject: endpoint.subject.clone(),
-            queue_group: QUEUE_GROUP,
-            num_requests,
-            num_errors: self.errors.load(Ordering::Relaxed),
-            last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            processing_time,
-            average_processing_time: processing_time.checked_div(num_requests).unwrap_or_default(),
-            data,
-        }
+fn stats(endpoint: &EndpointInfo, totals: Totals, data: Gauges) -> EndpointStats {
+    let Totals { requests, errors, processing_ns, last_error } = totals;
+    EndpointStats {
+        name: endpoint.name,
+        subject: endpoint.subject.clone(),
+        queue_group: QUEUE_GROUP,
+        num_requests: requests,
+        num_errors: errors,
+        last_error,
+        processing_time: processing_ns,
+        average_processing_time: processing_ns.checked_div(requests).unwrap_or_default(),
+        data,
     }
 }
 
@@ -67,10 +54,8 @@ pub struct Discovery {
     pub started: String,
     /// The endpoint that takes calls.
     pub endpoint: EndpointInfo,
-    /// The endpoint's statistics.
-    pub counters: Arc<Counters>,
-    /// Returns the instance's current gauges.
-    pub gauges: Arc<dyn Fn() -> Gauges + Send + Sync>,
+    /// Returns the endpoint's numbers and the instance's current gauges.
+    pub statistics: Arc<dyn Fn() -> (Totals, Gauges) + Send + Sync>,
     /// Recognizes the subjects to which nothing may be published as a reply.
     pub subjects: Subjects,
 }
@@ -122,12 +107,15 @@ impl Discovery {
                 description: DESCRIPTION,
                 endpoints: std::slice::from_ref(&self.endpoint),
             }),
-            Verb::Stats => serde_json::to_vec(&Stats {
-                kind: "io.nats.micro.v1.stats_response",
-                identity,
-                started: &self.started,
-                endpoints: &[self.counters.stats(&self.endpoint, (self.gauges)())],
-            }),
+            Verb::Stats => {
+                let (totals, gauges) = (self.statistics)();
+                serde_json::to_vec(&Stats {
+                    kind: "io.nats.micro.v1.stats_response",
+                    identity,
+                    started: &self.started,
+                    endpoints: &[stats(&self.endpoint, totals, gauges)],
+                })
+            }
         };
         match body {
             Ok(body) => {

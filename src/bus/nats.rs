@@ -67,6 +67,16 @@ impl Nats {
         });
     }
 
+    /// How many outgoing messages were dropped for each reason.
+    pub(crate) fn dropped(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.sender.dropped()
+    }
+
+    /// The most messages in the outgoing queue.
+    pub(crate) fn capacity(&self) -> usize {
+        self.sender.capacity()
+    }
+
     fn subscribe(&self, subject: &str, take: Take) -> Subscription {
         Subscription::new(&self.connection, subject, self.sender.clone(), take)
     }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use peerd_dataplane::headers::{add, block, end};
@@ -36,6 +36,8 @@ pub(super) struct Sender {
     left: Notify,
     /// Whether the writer task ends once the queue is empty.
     is_ending: AtomicBool,
+    /// Messages that were dropped, by reason.
+    dropped: [AtomicU64; Dropped::ALL.len()],
     /// The header blocks that most messages share, built once.
     json: Vec<u8>,
     message_pack: Vec<u8>,
@@ -53,6 +55,38 @@ enum Item {
 /// The connection takes no message at the moment.
 struct NoRoom;
 
+/// Why a message was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dropped {
+    /// The queue is full.
+    QueueFull,
+    /// The instance lost the partition of its user: the next owner publishes it.
+    NotOwner,
+    /// It is larger than the server accepts, and no caller waits for it.
+    TooLarge,
+    /// Its subject is not one to which can be published.
+    Subject,
+    /// The connection is closed, because the process ends.
+    Closed,
+}
+
+impl Dropped {
+    /// All reasons, in the order of their numbers.
+    const ALL: [Self; 5] =
+        [Self::QueueFull, Self::NotOwner, Self::TooLarge, Self::Subject, Self::Closed];
+
+    /// The label.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::NotOwner => "not_owner",
+            Self::TooLarge => "too_large",
+            Self::Subject => "subject",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 impl Sender {
     /// A sender over a connection, with a queue of `capacity` messages.
     pub(super) fn new(connection: DataConnection, capacity: usize) -> Self {
@@ -65,6 +99,7 @@ impl Sender {
             more: Notify::new(),
             left: Notify::new(),
             is_ending: AtomicBool::new(false),
+            dropped: Default::default(),
             json: of(Encoding::Json),
             message_pack: of(Encoding::MessagePack),
         }
@@ -82,6 +117,7 @@ impl Sender {
             return Ok(());
         }
         if queue.len() >= self.capacity {
+            self.note_dropped(Dropped::QueueFull);
             return Err(Full);
         }
         self.push(&mut queue, Item::Message(outgoing));
@@ -94,6 +130,21 @@ impl Sender {
         if self.connection.client.is_connected() && self.emit(outgoing).is_err() {
             tracing::error!("dropped a reply: the outgoing queue is full");
         }
+    }
+
+    fn note_dropped(&self, why: Dropped) {
+        self.dropped[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many messages were dropped for each reason.
+    pub(super) fn dropped(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.dropped.iter().map(|count| count.load(Ordering::Relaxed));
+        Dropped::ALL.map(Dropped::name).into_iter().zip(counts)
+    }
+
+    /// The most messages in the queue.
+    pub(super) const fn capacity(&self) -> usize {
+        self.capacity
     }
 
     fn push(&self, queue: &mut VecDeque<Item>, item: Item) {
@@ -186,6 +237,7 @@ impl Sender {
     /// sent is logged, and counts as sent.
     fn try_send(&self, message: &mut Outgoing) -> Result<(), NoRoom> {
         if !holds(message) {
+            self.note_dropped(Dropped::NotOwner);
             return Ok(());
         }
         let Err(error) = self.publish(message) else { return Ok(()) };
@@ -193,6 +245,7 @@ impl Sender {
             PublishError::Full | PublishError::NotConnected => return Err(NoRoom),
             PublishError::Closed => {
                 // The process is about to exit.
+                self.note_dropped(Dropped::Closed);
                 tracing::debug!(subject = &*message.subject, "the connection is closed");
             }
             // The message was built to fit the smallest server seen so far, and this one may accept
@@ -203,17 +256,22 @@ impl Sender {
                     subject = &*subject,
                     "message is larger than the server accepts: sending it without its content"
                 );
-                let Some(small) = without_content(message) else { return Ok(()) };
+                let Some(small) = without_content(message) else {
+                    self.note_dropped(Dropped::TooLarge);
+                    return Ok(());
+                };
                 *message = small;
                 match self.publish(message) {
                     Ok(()) => {}
                     Err(PublishError::Full | PublishError::NotConnected) => return Err(NoRoom),
                     Err(error) => {
+                        self.note_dropped(Dropped::TooLarge);
                         tracing::error!(%error, subject = &*subject, "cannot send a message");
                     }
                 }
             }
             PublishError::Subject | PublishError::SubjectTooLong => {
+                self.note_dropped(Dropped::Subject);
                 tracing::warn!(%error, subject = &*message.subject, "cannot send a message");
             }
         }

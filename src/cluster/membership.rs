@@ -126,6 +126,7 @@ impl<R: Registry, H: Host> MembershipManager<R, H> {
             let mut term = Term::new(me.clone(), shared, heart, &leaving, &self);
             let end = term.run(&self, leaving.clone(), &mut ready).await;
             term.lease.end();
+            self.table.set_settled(false);
             self.table.set(vec![Place::Nobody; usize::from(self.options.partitions)]);
             for number in 0..self.options.partitions {
                 self.host.abandon(Partition(number));
@@ -416,6 +417,7 @@ impl<R: Registry, H: Host> Term<R, H> {
         };
         // The partitions assigned to it are served here, or are still served by others.
         let is_settled = !steps.iter().any(|step| matches!(step, Step::Claim { .. }));
+        manager.table.set_settled(self.serves_its_own(&places));
         manager.table.set(places);
         for step in steps {
             self.jobs.begin(step);
@@ -427,6 +429,17 @@ impl<R: Registry, H: Host> Term<R, H> {
         {
             ready();
         }
+    }
+
+    /// Whether it serves the partitions that are assigned to it, as far as no other still does.
+    fn serves_its_own(&self, places: &[Place]) -> bool {
+        let is_served = |number| match places.get(usize::from(number)) {
+            Some(Place::Here) => self.jobs.held.contains_key(&Partition(number)),
+            Some(Place::There) => true,
+            Some(Place::Nobody) | None => false,
+        };
+        let own = (0..).zip(&self.targets.1).filter(|(_, its)| its.as_ref() == Some(&self.me));
+        own.map(|(number, _)| number).all(is_served)
     }
 
     /// Marks members whose process on this machine has ended, so that the TTL need not pass.

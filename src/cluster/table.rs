@@ -1,6 +1,6 @@
 //! The routing table: where calls go.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::Notify;
@@ -28,6 +28,8 @@ pub struct Table {
     changed: Notify,
     /// The number of calls and requests that wait for an owner.
     waiting: AtomicUsize,
+    /// Whether this instance serves the partitions that are assigned to it.
+    is_settled: AtomicBool,
 }
 
 /// A registration as waiting for an owner, until it is dropped.
@@ -46,7 +48,12 @@ impl Table {
     #[must_use]
     pub fn new(partitions: u16) -> Self {
         let places = vec![Place::Nobody; usize::from(partitions)];
-        Self { places: RwLock::new(places), changed: Notify::new(), waiting: AtomicUsize::new(0) }
+        Self {
+            places: RwLock::new(places),
+            changed: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            is_settled: AtomicBool::new(false),
+        }
     }
 
     /// The place of a partition's owner.
@@ -54,6 +61,25 @@ impl Table {
     pub fn place(&self, partition: Partition) -> Place {
         let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
         places.get(usize::from(partition.0)).copied().unwrap_or_default()
+    }
+
+    /// The number of partitions without an owner that answers.
+    #[must_use]
+    pub fn without_owner(&self) -> usize {
+        let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
+        places.iter().filter(|place| **place == Place::Nobody).count()
+    }
+
+    /// Whether this instance is a member that serves the partitions that are assigned to it, as far
+    /// as no other one still serves them.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.is_settled.load(Ordering::Relaxed)
+    }
+
+    /// Sets [`Table::is_settled`].
+    pub(super) fn set_settled(&self, is_settled: bool) {
+        self.is_settled.store(is_settled, Ordering::Relaxed);
     }
 
     /// Sets all places, and wakes the waiting tasks if a place has changed.

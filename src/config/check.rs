@@ -1,5 +1,6 @@
 //! Checks the configuration as it is written, and converts it to the settings in use.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -67,6 +68,7 @@ impl Config {
                 0,
                 DAY_MS,
             )),
+            http: self.http(&mut check),
         };
         relations::prefixes(self, &mut check);
         relations::values(self, &mut check);
@@ -287,6 +289,14 @@ impl Config {
         }
     }
 
+    fn http(&self, check: &mut Check) -> Option<SocketAddr> {
+        let address = self.http.listen.parse().ok();
+        let problem =
+            "must be an address with a port, such as 127.0.0.1:9464 or [::]:9464, or empty";
+        check.that(address.is_some() || self.http.listen.is_empty(), "http.listen", problem);
+        address
+    }
+
     fn telemetry(&self, check: &mut Check) -> Telemetry {
         use tracing::level_filters::LevelFilter;
         let levels = [
@@ -324,6 +334,7 @@ mod tests {
         config.stream.replicas = 9;
         config.stream.storage = "tape".into();
         config.events.encoding = "xml".into();
+        config.http.listen = "localhost".into();
         config.nats.servers = vec![];
         config.nats.password = "secret".into();
         config.session.offline_after_ms = 5;
@@ -333,6 +344,7 @@ mod tests {
             keys,
             [
                 "events.encoding",
+                "http.listen",
                 "nats.servers",
                 "nats.user",
                 "partitions",

@@ -13,6 +13,7 @@ use tracing::{Instrument as _, Span, field};
 
 use super::commands::send_conversation_message_receipt_read as receipts;
 use super::commands::{self, Call, Called, Method};
+use super::counters::label;
 use super::parts::Parts;
 use super::replay::ReplayFrom;
 use super::replies::{Answer, body_too_large};
@@ -82,7 +83,7 @@ impl<S: Store, B: Bus> Calls<S, B> {
                 let performed = performed.instrument(span.clone());
                 // A fault in one call is that call's alone.
                 AssertUnwindSafe(performed).catch_unwind().await.unwrap_or_else(|_| {
-                    tracing::error!(method = name(called), "a call panicked");
+                    tracing::error!(method = label(called), "a call panicked");
                     Err(Failure::Internal.into())
                 })
             }
@@ -95,7 +96,7 @@ impl<S: Store, B: Bus> Calls<S, B> {
             }
             Called::Method(_) | Called::Unsupported | Called::Unknown => result,
         };
-        self.count(began, &span, result.as_ref().err());
+        self.count(called, began, &span, result.as_ref().err());
         match result {
             Ok(Outcome { answer, replay }) => {
                 self.parts.replies.reply(&incoming, written, answer);
@@ -108,11 +109,10 @@ impl<S: Store, B: Bus> Calls<S, B> {
     }
 
     /// Counts a call, and notes in its span how it ended.
-    fn count(&self, began: Instant, span: &Span, error: Option<&CallError>) {
-        let error = error.map(|error| (error.code(), error.reason()));
+    fn count(&self, called: Called, began: Instant, span: &Span, error: Option<&CallError>) {
         let duration = began.elapsed();
-        self.parts.env.counters.count(duration, error);
-        span.record("outcome", error.map_or("ok", |(_, reason)| reason));
+        self.parts.env.counters.answered(called, duration, error);
+        span.record("outcome", error.map_or("ok", CallError::reason));
         span.record("duration", field::debug(duration));
     }
 
@@ -191,21 +191,12 @@ const fn lost_lease(kind: commands::Kind) -> Option<Failure> {
     }
 }
 
-/// The name of a method in traces and in the log.
-const fn name(called: Called) -> &'static str {
-    match called {
-        Called::Method(method) => method.name(),
-        Called::Unsupported => "unsupported",
-        Called::Unknown => "unknown",
-    }
-}
-
 /// The span of a call. It has the user as a hash only, and never any content. Its level is debug,
 /// which release builds compile out.
 fn span_of(called: Called, ownership: &Ownership, user: &UserId) -> Span {
     tracing::debug_span!(
         "call",
-        method = name(called),
+        method = label(called),
         partition = ownership.partition.0,
         user = field::display(format_args!("{:016x}", hash_of(user))),
         outcome = field::Empty,

@@ -8,7 +8,7 @@ mod log;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use async_nats::{ConnectOptions, ServerAddr};
+use async_nats::{ClientError, ConnectOptions, Event, ServerAddr};
 
 use self::judge::judge;
 use self::log::Log;
@@ -154,6 +154,9 @@ fn connect_options(
         .skip_subject_validation(true)
         .require_tls(options.tls_required)
         .event_callback(move |event| {
+            if let Event::ClientError(ClientError::Other(problem)) = &event {
+                link.note_problem(judge::judge_refusal(problem).1);
+            }
             link.note(&event);
             log.note(&event);
             std::future::ready(())

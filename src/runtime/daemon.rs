@@ -14,6 +14,9 @@
 //!    still own. A partition costs a fixed number of reads; no user is loaded, nothing is replayed.
 //! 4. It subscribes to calls, answers service discovery, and logs `ready`.
 //!
+//! With `http.listen`, metrics and health are served from before the first step to the end of the
+//! stop (`monitor.rs`).
+//!
 //! # Stop
 //!
 //! On SIGTERM or SIGINT, within `limits.shutdown_deadline_ms` (two seconds if no call was served
@@ -32,6 +35,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +46,8 @@ use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 use super::agreement::{Agreement, Disagreement};
 use super::connect::{ConnectError, NatsOptions, bus, connect};
 use super::env::Options;
+use super::health::ConnectionState;
+use super::monitor::{Look, Monitor, Sources};
 use super::node::Node;
 use super::patience::Patience;
 use super::payload::{self, TooSmall};
@@ -59,6 +65,7 @@ use crate::clock::Clock;
 use crate::cluster::membership::{self, MembershipManager};
 use crate::cluster::process;
 use crate::cluster::table::Table;
+use crate::http::Server;
 use crate::link::{Cause, Connection, DataConnection, Link, Violation};
 use crate::store::Store;
 use crate::store::jetstream::{JetStream, StreamNames};
@@ -88,6 +95,8 @@ pub struct Settings {
     pub audit_reads_per_second: u32,
     /// How long a stop may take.
     pub shutdown_deadline: Duration,
+    /// The address for HTTP; `None`: there is no listener.
+    pub http: Option<SocketAddr>,
 }
 
 /// Why the daemon did not start, or why it stopped.
@@ -113,6 +122,9 @@ pub enum ServeError {
         /// The remedy.
         remedy: String,
     },
+    /// The address for HTTP cannot be listened on.
+    #[error("http.listen: {0}: {1}")]
+    Http(SocketAddr, std::io::Error),
     /// The membership manager has ended.
     #[error("a fault in peerd: the membership manager ended")]
     Fault,
@@ -121,12 +133,18 @@ pub enum ServeError {
 impl ServeError {
     /// The kind of remedy that the error calls for; `None` for a fault in peerd.
     #[must_use]
-    pub const fn cause(&self) -> Option<Cause> {
+    pub fn cause(&self) -> Option<Cause> {
         match self {
             Self::Connect(error) => Some(error.cause()),
             Self::Provision(error) => Some(error.cause()),
-            Self::Payload(_) | Self::Forbidden { .. } => Some(Cause::Configuration),
             Self::Disagree(error) => Some(error.cause()),
+            // Perhaps the process that is to be replaced has not ended yet.
+            Self::Http(_, error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                Some(Cause::Transient)
+            }
+            Self::Payload(_) | Self::Forbidden { .. } | Self::Http(..) => {
+                Some(Cause::Configuration)
+            }
             Self::Fault => None,
         }
     }
@@ -138,13 +156,41 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     ready: impl FnOnce(&str),
 ) -> Result<(), ServeError> {
-    tokio::pin!(shutdown);
+    let clock = Clock::system();
+    let monitor = Monitor::new(clock, settings.partitions);
+    let drained = monitor.clone();
+    let shutdown = std::pin::pin!(async move {
+        shutdown.await;
+        drained.drains();
+    });
+    // Dropped last, so that it still reports that the instance is draining.
+    let _http = settings.http.map(|address| listen(address, &monitor)).transpose()?;
+    serve_monitored(settings, (clock, monitor), shutdown, ready).await
+}
+
+/// Serves metrics and health.
+fn listen(
+    address: SocketAddr,
+    monitor: &Arc<Monitor>,
+) -> Result<(Server, AbortOnDrop<()>), ServeError> {
+    let server = Server::start(address, Arc::new(monitor.clone()));
+    let server = server.map_err(|error| ServeError::Http(address, error))?;
+    tracing::info!(address = %server.address(), "serves metrics and health");
+    Ok((server, AbortOnDrop::new(tokio::spawn(monitor.clone().run()))))
+}
+
+async fn serve_monitored(
+    settings: Settings,
+    (clock, monitor): (Clock, Arc<Monitor>),
+    mut shutdown: impl Future<Output = ()> + Unpin,
+    ready: impl FnOnce(&str),
+) -> Result<(), ServeError> {
     let connections = tokio::select! {
         biased;
         () = &mut shutdown => return Ok(()),
-        prepared = prepare(&settings) => prepared?,
+        prepared = prepare(&settings, &monitor) => prepared?,
     };
-    run(settings, connections, shutdown, ready).await
+    run(settings, connections, (clock, monitor), shutdown, ready).await
 }
 
 /// The two connections: the data plane's, on which calls, writes to the store with their
@@ -201,9 +247,10 @@ impl Connections {
 
 /// Connects, creates the streams and compares the settings with those of the other members. Retries
 /// failures that may pass until `connect_timeout` is over.
-async fn prepare(settings: &Settings) -> Result<Connections, ServeError> {
+async fn prepare(settings: &Settings, monitor: &Arc<Monitor>) -> Result<Connections, ServeError> {
     let permissions = Permissions::new(&settings.subject_prefix, &settings.nats.inbox_prefix);
-    let mut patience = Patience::new(settings.nats.connect_timeout);
+    let mut patience = Patience::new(settings.nats.connect_timeout).monitored(monitor.clone());
+    monitor.waits_for("NATS");
     let nats = &settings.nats;
     let store = connect(nats, "peerd store", &permissions, &mut patience).await?;
     let bus = bus::connect(nats, "peerd bus", &permissions, &mut patience).await?;
@@ -211,6 +258,7 @@ async fn prepare(settings: &Settings) -> Result<Connections, ServeError> {
     let mut connections =
         Connections { store, bus, permissions, _payload: payload, lost: Vec::new() };
     connections.check_rights().await?;
+    monitor.waits_for("JetStream");
     connections.lost = tokio::select! {
         biased;
         forbidden = connections.forbidden() => return Err(forbidden),
@@ -247,6 +295,7 @@ async fn make_streams(
 async fn run(
     settings: Settings,
     connections: Connections,
+    (clock, monitor): (Clock, Arc<Monitor>),
     mut shutdown: impl Future<Output = ()> + Unpin,
     ready: impl FnOnce(&str),
 ) -> Result<(), ServeError> {
@@ -255,7 +304,6 @@ async fn run(
     let (store, bus) = (connections.store.clone(), connections.bus.clone());
     let capacity = settings.node.most_under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
     let (nats, writer) = Nats::new(bus.clone(), subjects.clone(), capacity);
-    let clock = Clock::system();
     let jetstream = JetStream::new(
         store.clone(),
         bus.clone(),
@@ -272,6 +320,8 @@ async fn run(
     let options = settings.node.clone();
     let node = Node::new(jetstream, nats, subjects.clone(), options, clock, table.clone());
 
+    monitor.exists(sources(&node, [("store", &store.link), ("bus", &bus.link)], &monitored));
+    monitor.waits_for("its partitions");
     node.set_messages_may_age(settings.stream.may_forget());
     node.set_max_age(settings.stream.max_age);
 
@@ -280,8 +330,8 @@ async fn run(
     // Before it joins: the other members probe each new member.
     node.bus().answer_probes(&instance);
     let options = settings.stream.clone();
-    let monitor = StreamMonitor { store, jetstream: monitored, subjects, names, options };
-    let monitor = AbortOnDrop::new(tokio::spawn(monitor.run()));
+    let streams = StreamMonitor { store, jetstream: monitored, subjects, names, options };
+    let streams = AbortOnDrop::new(tokio::spawn(streams.run()));
     let auditor = (settings.audit_reads_per_second > 0)
         .then(|| node.audit_all(settings.audit_reads_per_second));
     let auditor = auditor.map(|audit| AbortOnDrop::new(tokio::spawn(audit)));
@@ -316,6 +366,7 @@ async fn run(
             () = starting => {}
         }
         is_ready = true;
+        monitor.serves();
         ready(&instance);
         std::future::pending::<Result<(), ServeError>>().await
     };
@@ -354,9 +405,34 @@ async fn run(
         }
     };
     node.bus().reach(deadline).await;
-    drop((monitor, node));
+    drop((streams, node));
     let _ = timeout_at(deadline, writer).await;
     result
+}
+
+/// What the monitor shows of an instance.
+fn sources(
+    node: &Arc<Node<JetStream, Nats>>,
+    links: [(&'static str, &Link); 2],
+    jetstream: &JetStream,
+) -> Sources {
+    let (weak_node, links) = (Arc::downgrade(node), links.map(|(name, link)| (name, link.clone())));
+    let look = move || {
+        let node = weak_node.upgrade()?;
+        let connections = links.iter().map(|(name, link)| ConnectionState {
+            name,
+            problem: link.problem(),
+            reconnects: link.reconnects(),
+        });
+        Some(Look {
+            connections: connections.collect(),
+            queue_capacity: node.bus().capacity(),
+            dropped: node.bus().dropped().collect(),
+            ..node.look()
+        })
+    };
+    let (counters, waits) = (node.counters(), jetstream.waits().clone());
+    Sources { counters, waits, look: Box::new(look) }
 }
 
 fn discovery<S: Store, B: Bus>(
@@ -370,7 +446,7 @@ fn discovery<S: Store, B: Bus>(
         (PARTITIONS, subjects.partitions().to_string()),
         (BUILD, THIS_BUILD.to_owned()),
     ]);
-    let weak_node = Arc::downgrade(node);
+    let (weak_node, counters) = (Arc::downgrade(node), node.counters());
     Discovery {
         identity: Identity {
             name: SERVICE,
@@ -385,9 +461,11 @@ fn discovery<S: Store, B: Bus>(
             queue_group: QUEUE_GROUP,
             metadata: BTreeMap::new(),
         },
-        counters: node.counters(),
         // A weak reference: service discovery does not keep the node alive.
-        gauges: Arc::new(move || weak_node.upgrade().map(|node| node.gauges()).unwrap_or_default()),
+        statistics: Arc::new(move || {
+            let gauges = weak_node.upgrade().map(|node| node.gauges()).unwrap_or_default();
+            (counters.totals(), gauges)
+        }),
         subjects: subjects.clone(),
     }
 }

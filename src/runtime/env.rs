@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::counters::Counters;
 use super::pending::Pending;
 use super::tuning::{MESSAGES_PER_CALL, ROOM_BEYOND_CALLS};
-use crate::bus::discovery::Counters;
 use crate::bus::{Bus, Outgoing};
 use crate::clock::{Clock, Now};
 use crate::storage::reads::{Pair, Storage};

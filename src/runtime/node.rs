@@ -9,15 +9,16 @@ use tokio::runtime::Handle;
 
 use super::audit::Auditor;
 use super::call::Calls;
+use super::counters::Counters;
 pub use super::env::Options;
 use super::hosting::Hosting;
 use super::intake::Intake;
+use super::monitor::Look;
 use super::parts::Parts;
 use super::permits::Permits;
 use super::requests::Requests;
 use super::tuning::TROUBLES_REPORTED_MAX;
 pub use super::tuning::{MESSAGES_PER_CALL, ROOM_BEYOND_CALLS};
-use crate::bus::discovery::Counters;
 use crate::bus::{Bus, Incoming, Outgoing, Take};
 use crate::clock::Clock;
 use crate::cluster::host::{Closed, Grant, Host, NotOpened};
@@ -218,9 +219,22 @@ impl<S: Store, B: Bus> Node<S, B> {
         }
     }
 
+    /// Looks at the instance, apart from its connections and its outgoing queue.
+    pub(super) fn look(&self) -> Look {
+        let Parts { env, router, .. } = &*self.parts;
+        Look {
+            gauges: self.gauges(),
+            troubles: env.store.troubles(),
+            is_owning_impossible: env.store.is_owning_impossible(),
+            is_settled: router.table.is_settled(),
+            without_owner: router.table.without_owner(),
+            ..Look::default()
+        }
+    }
+
     fn store_troubles(&self) -> Vec<StoreTrouble> {
         let troubles = self.parts.env.store.troubles().into_iter().take(TROUBLES_REPORTED_MAX);
-        let trouble = |Trouble { resource, problem, remedy, lasts }| StoreTrouble {
+        let trouble = |Trouble { resource, problem, remedy, lasts, kind: _ }| StoreTrouble {
             stream: resource,
             problem,
             remedy,

@@ -1,9 +1,11 @@
 //! Retries at the start, for as long as they may help.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::monitor::Monitor;
 use super::tuning::{
     LOG_OTHER_PROBLEM_EVERY, LOG_PROBLEM_EVERY, START_PAUSE_MAX, START_PAUSE_MIN,
     START_REFUSED_TIMEOUT,
@@ -18,13 +20,26 @@ pub(super) struct Patience {
     pause: Duration,
     refused: Option<Instant>,
     said: Option<(Instant, String)>,
+    monitor: Option<Arc<Monitor>>,
 }
 
 impl Patience {
     /// Retries until `timeout` has passed; there is at least one attempt.
     pub(super) fn new(timeout: Duration) -> Self {
         let began = Instant::now();
-        Self { deadline: began + timeout, began, pause: START_PAUSE_MIN, refused: None, said: None }
+        Self {
+            deadline: began + timeout,
+            began,
+            pause: START_PAUSE_MIN,
+            refused: None,
+            said: None,
+            monitor: None,
+        }
+    }
+
+    /// Reports to a monitor what the start waits for.
+    pub(super) fn monitored(self, monitor: Arc<Monitor>) -> Self {
+        Self { monitor: Some(monitor), ..self }
     }
 
     /// Waits before the next attempt after one that failed; returns false when there is none.
@@ -38,6 +53,9 @@ impl Patience {
         };
         if gives_up || Instant::now() + self.pause >= self.deadline {
             return false;
+        }
+        if let Some(monitor) = &self.monitor {
+            monitor.waits_for(format!("{what}: {problem}"));
         }
         self.say(what, problem);
         sleep(self.pause).await;

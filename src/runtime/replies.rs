@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::commands::Called;
 use super::env::Env;
 use crate::bus::{Bus, Incoming, Kind, Outgoing};
 use crate::store::Store;
@@ -57,7 +58,7 @@ impl<S: Store, B: Bus> Replies<S, B> {
         }
         let encoding = Encoding::of_request(incoming.content_type.as_deref(), &incoming.body);
         let encoding = encoding.unwrap_or_else(|_| Encoding::sniff(&incoming.body));
-        self.env.counters.count(std::time::Duration::ZERO, Some((error.code(), error.reason())));
+        self.env.counters.refused(Called::from_name(self.method(incoming)), &error);
         self.error(incoming, encoding, &error)
     }
 

@@ -167,6 +167,9 @@ impl StreamMonitor {
                     }
                 }
             }
+            Ok(Err(ProvisionError::NoJetStream { problem, .. })) => {
+                troubles.met(Resource::Owners, Cause::NoJetStream(problem.to_owned()));
+            }
             Ok(Err(error)) if gone.is_empty() => {
                 tracing::warn!(%error, "cannot check the streams");
             }

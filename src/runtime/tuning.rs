@@ -37,6 +37,11 @@ pub(super) const LOG_REFUSED_EVERY: Duration = Duration::from_secs(600);
 pub(super) const LOG_WAITING_EVERY: Duration = Duration::from_secs(10);
 /// The number of distinct violations that are tracked.
 pub(super) const VIOLATIONS_TRACKED_MAX: usize = 64;
+/// How often the instance looks at itself for its metrics and its health.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long no look may succeed before the instance counts as stuck: longer than a machine without
+/// a free processor needs, and shorter than the watchdog of the systemd unit waits.
+pub(super) const STUCK_AFTER: Duration = Duration::from_secs(20);
 /// How long the server may take to answer a question about the permissions of peerd.
 pub(super) const RIGHTS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the store may take to list the members.

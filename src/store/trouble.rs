@@ -30,6 +30,8 @@ pub struct Trouble {
     pub remedy: String,
     /// How long it has been going on.
     pub lasts: Duration,
+    /// The kind of its cause, for programs.
+    pub kind: &'static str,
 }
 
 /// A problem that is ongoing, or was until recently.
@@ -253,7 +255,8 @@ impl Troubles {
         let trouble = |known: &Known| {
             let resource = self.names.resource(known.resource);
             let (problem, remedy) = known.cause.sentences(known.resource, &resource);
-            Trouble { resource, problem, remedy, lasts: known.began.elapsed() }
+            let kind = known.cause.kind();
+            Trouble { resource, problem, remedy, lasts: known.began.elapsed(), kind }
         };
         ongoing.map(trouble).collect()
     }

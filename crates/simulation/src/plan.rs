@@ -12,6 +12,8 @@ const OBSERVED: u64 = 0x0b5e_77ed;
 pub(crate) const REACTION: &str = "secret-\u{1f44d}";
 /// Changes of one message that wait for each other need up to so many latencies.
 const DEADLINE_LATENCIES: u64 = 160;
+/// The same with each read from a replica that lags.
+const DEADLINE_LAGS: u64 = 8;
 /// The mark that users put on conversations.
 pub(crate) const MARK: i64 = 7;
 
@@ -432,11 +434,13 @@ impl Plan {
         self
     }
 
-    /// Whether there are no faults, so that no call may fail or time out. On the slowest network, only
-    /// the longest deadline has room for many changes of one message that wait for each other.
+    /// Whether there are no faults, so that no call may fail or time out. On a slow network, or with
+    /// replicas that lag, not every deadline has room for many changes of one message that wait for
+    /// each other.
     pub(crate) fn is_calm(&self) -> bool {
         let Setup { call_deadline_ms, weather, .. } = &self.setup;
-        let has_time = *call_deadline_ms > DEADLINE_LATENCIES * weather.latency_ms;
+        let Weather { latency_ms, lag_ms, .. } = weather;
+        let has_time = *call_deadline_ms > DEADLINE_LATENCIES * latency_ms + DEADLINE_LAGS * lag_ms;
         let is_orderly = |step: &Step| match &step.what {
             What::Call { .. } | What::Fault(Fault::Start | Fault::Leave { .. }) => true,
             What::Fault(_) => false,

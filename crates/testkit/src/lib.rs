@@ -17,6 +17,7 @@
 )]
 
 pub mod faults;
+pub mod http;
 pub mod process;
 pub mod wait;
 

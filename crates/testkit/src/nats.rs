@@ -24,6 +24,8 @@ pub struct Nats {
     config: Option<PathBuf>,
     envs: Vec<(String, String)>,
     has_jetstream: bool,
+    /// The size of a file system of its own for its store, as `mount` takes it.
+    disk: Option<&'static str>,
     dir: TempDir,
 }
 
@@ -35,7 +37,14 @@ impl Nats {
 
     /// Starts a server that has no `JetStream`.
     pub async fn start_without_jetstream() -> Self {
-        Self::launch_with(None, &[], None, false).await
+        Self::launch_with(None, &[], None, (false, None)).await
+    }
+
+    /// Starts a server whose store has a file system of this size, such as `8m`. It needs
+    /// `unshare`, and the right to make user namespaces.
+    pub async fn start_on_disk(size: &'static str) -> Self {
+        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/src/small_disk.conf");
+        Self::launch_with(Some(config.into()), &[], None, (true, Some(size))).await
     }
 
     /// Starts a server that syncs its disk before it acknowledges.
@@ -56,20 +65,20 @@ impl Nats {
     }
 
     async fn launch(config: Option<PathBuf>, envs: &[(&str, &str)], port: Option<u16>) -> Self {
-        Self::launch_with(config, envs, port, true).await
+        Self::launch_with(config, envs, port, (true, None)).await
     }
 
     async fn launch_with(
         config: Option<PathBuf>,
         envs: &[(&str, &str)],
         port: Option<u16>,
-        has_jetstream: bool,
+        (has_jetstream, disk): (bool, Option<&'static str>),
     ) -> Self {
         let dir = tempfile::Builder::new().prefix("peerd-nats-").tempdir().unwrap();
         let envs: Vec<_> =
             envs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let child = spawn(dir.path(), config.as_deref(), &envs, port, has_jetstream);
-        let mut nats = Self { child, port: 0, config, envs, has_jetstream, dir };
+        let child = spawn(dir.path(), config.as_deref(), &envs, port, (has_jetstream, disk));
+        let mut nats = Self { child, port: 0, config, envs, has_jetstream, disk, dir };
         nats.port = nats.wait_for_port().await;
         nats
     }
@@ -114,9 +123,23 @@ impl Nats {
     pub async fn restart(&mut self) {
         self.kill9();
         let (dir, config) = (self.dir.path(), self.config.as_deref());
-        self.child = spawn(dir, config, &self.envs, Some(self.port), self.has_jetstream);
+        let store = (self.has_jetstream, self.disk);
+        self.child = spawn(dir, config, &self.envs, Some(self.port), store);
         let port = self.wait_for_port().await;
         assert_eq!(port, self.port, "nats-server came back on another port");
+    }
+
+    /// Starts the server again, as [`Nats::restart`] does, but without `JetStream`.
+    pub async fn restart_without_jetstream(&mut self) {
+        self.has_jetstream = false;
+        self.restart().await;
+    }
+
+    /// Sends the server a signal by name, such as HUP, on which it reads its configuration again.
+    pub fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let status = Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
+        assert!(status.success(), "kill -{name} {pid}: {status}");
     }
 
     async fn wait_for_port(&mut self) -> u16 {
@@ -191,12 +214,23 @@ fn spawn(
     config: Option<&Path>,
     envs: &[(String, String)],
     port: Option<u16>,
-    has_jetstream: bool,
+    (has_jetstream, disk): (bool, Option<&'static str>),
 ) -> Child {
     let ports_dir = dir.join("ports");
     fs::create_dir_all(&ports_dir).unwrap();
     let log = OpenOptions::new().create(true).append(true).open(log_path(dir)).unwrap();
-    let mut command = Command::new(server_binary());
+    let store = dir.join("store");
+    let mut command = if let Some(size) = disk {
+        // The mount is visible to the server alone, and ends with it.
+        let mount = "mkdir -p \"$1\" && mount -t tmpfs -o size=\"$2\" none \"$1\" && \
+                     shift 2 && exec \"$@\"";
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]);
+        unshare.arg(&store).arg(size).arg(server_binary());
+        unshare
+    } else {
+        Command::new(server_binary())
+    };
     if let Some(config) = config {
         command.arg("-c").arg(config);
     }
@@ -207,7 +241,7 @@ fn spawn(
         .arg(&ports_dir)
         .args(has_jetstream.then_some("-js"))
         .arg("-sd")
-        .arg(dir.join("store"))
+        .arg(store)
         .envs(envs.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())

@@ -163,6 +163,15 @@ impl Peerd {
         read_log(&log_path(self.dir.path()))
     }
 
+    /// The address on which this instance serves metrics and health, once it has logged it.
+    pub fn http_address(&self) -> Option<String> {
+        let log = self.log();
+        let line = log.lines().rfind(|line| line.contains("serves metrics and health"))?;
+        let rest = line.split_once("127.0.0.1:")?.1;
+        let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        Some(format!("127.0.0.1:{port}"))
+    }
+
     /// Resident memory, in bytes.
     pub fn rss_bytes(&self) -> u64 {
         process::look(self.pid()).expect("peerd runs").rss_bytes

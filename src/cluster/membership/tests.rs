@@ -320,6 +320,9 @@ async fn an_instance_that_is_cut_off_stops_in_time_and_rejoins_as_a_new_member()
     let numbers = [cluster.start(), cluster.start()];
     cluster.run_until(5, Cluster::is_even).await;
     let [cut, other] = numbers.map(|number| cluster.instances[&number].registry.clone());
+    let is_settled =
+        |cluster: &Cluster| numbers.map(|number| cluster.instances[&number].table.is_settled());
+    cluster.run_until(1, |cluster| is_settled(cluster) == [true, true]).await;
     cut.set_cut(true);
     cluster
         .run_until(7, |cluster| {
@@ -328,8 +331,10 @@ async fn an_instance_that_is_cut_off_stops_in_time_and_rejoins_as_a_new_member()
         })
         .await;
     cluster.run(Duration::from_secs(5)).await;
+    assert_eq!(is_settled(&cluster), [false, true]);
     cut.set_cut(false);
     cluster.run_until(10, Cluster::is_even).await;
+    cluster.run_until(1, |cluster| is_settled(cluster) == [true, true]).await;
     assert!(
         matches!(cut.entry("member.i0-2"), Some(Value::Put(_))),
         "{:?}",

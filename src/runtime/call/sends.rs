@@ -32,6 +32,7 @@ pub(in crate::runtime) struct Taken {
 /// A send in progress.
 struct SendCall {
     taken: Taken,
+    method: Method,
     sender: UserId,
     encoding: Encoding,
     began: Instant,
@@ -67,7 +68,7 @@ impl<S: Store, B: Bus> Calls<S, B> {
         let deadline = began + env.options.call_deadline;
         let under_way = env.pending.clone().begin_owned(env.server_ms_at(now.steady_us));
         let user = user.clone();
-        let call = SendCall { taken, sender: user, encoding, began, span, under_way };
+        let call = SendCall { taken, method, sender: user, encoding, began, span, under_way };
         let admit = || self.parts.send_path.begin(&sender, Box::new(send), now, deadline);
         // A fault in one call is that call's alone.
         match catch_unwind(AssertUnwindSafe(|| call.span.in_scope(admit))) {
@@ -116,11 +117,11 @@ impl<S: Store, B: Bus> Calls<S, B> {
 
     /// Answers the caller. The reply stands after a lost lease, because the message is stored.
     fn answer(&self, call: SendCall, sent: Result<Sent, CallError>) {
-        let SendCall { taken, sender, encoding, began, span, under_way } = call;
+        let SendCall { taken, method, sender, encoding, began, span, under_way } = call;
         let Taken { incoming, work, permit } = taken;
         let room = self.parts.env.room();
         let answer = sent.and_then(|sent| encode_reply(sent, encoding, &sender, room));
-        self.count(began, &span, answer.as_ref().err());
+        self.count(Called::Method(method), began, &span, answer.as_ref().err());
         match answer {
             Ok(answer) => self.parts.replies.reply(&incoming, encoding, answer),
             Err(error) => self.parts.replies.reply_error(&incoming, encoding, &error),

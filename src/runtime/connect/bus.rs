@@ -72,15 +72,17 @@ fn credentials(options: &NatsOptions) -> Credentials {
 fn note(link: &Link, event: &Event<'_>) {
     match event {
         Event::Connected { .. } => link.note_up(),
-        Event::Disconnected { .. } | Event::Closed => link.note_down(),
+        Event::Disconnected { reason } => {
+            link.note_problem((*reason).to_string());
+            link.note_down();
+        }
+        Event::NotConnected { error } => link.note_problem(judge_bus(error).1),
+        Event::Closed => link.note_down(),
         Event::PermissionViolation { text, .. } => {
             if let Some(violation) = Violation::parse(text) {
                 link.note_violation(violation);
             }
         }
-        Event::NotConnected { .. }
-        | Event::LameDuck
-        | Event::ServerError { .. }
-        | Event::SlowConsumer { .. } => {}
+        Event::LameDuck | Event::ServerError { .. } | Event::SlowConsumer { .. } => {}
     }
 }

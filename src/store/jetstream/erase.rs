@@ -4,9 +4,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use super::JetStream;
 use super::acks::ApiError;
 use super::publish::Backoff;
-use super::{JetStream, NO_MESSAGE, NewestAnswer};
+use super::reads::{NO_MESSAGE, NewestAnswer};
 use crate::store::trouble::Resource;
 use crate::store::{AppendError, StreamId};
 

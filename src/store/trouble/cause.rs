@@ -86,6 +86,38 @@ impl Cause {
         }
     }
 
+    /// All kinds.
+    pub const KINDS: [&'static str; 10] = [
+        "gone",
+        "not_made_anew",
+        "full",
+        "refused",
+        "differs",
+        "account",
+        "server",
+        "disk",
+        "unacked",
+        "no_jetstream",
+    ];
+
+    /// The kind, for programs: one of [`Self::KINDS`].
+    pub(super) const fn kind(&self) -> &'static str {
+        let [gone, not_made_anew, full, refused, differs, account, server, disk, unacked, off] =
+            Self::KINDS;
+        match self {
+            Self::Gone => gone,
+            Self::NotMadeAnew(_) => not_made_anew,
+            Self::Full(_) => full,
+            Self::Refused(_) => refused,
+            Self::Differs(_) => differs,
+            Self::Account(_) => account,
+            Self::Server(_) => server,
+            Self::Disk(_) => disk,
+            Self::Unacked => unacked,
+            Self::NoJetStream(_) => off,
+        }
+    }
+
     /// The problem and its remedy as sentences.
     pub(super) fn sentences(&self, resource: Resource, name: &str) -> (String, String) {
         let (problem, remedy) = match self {
