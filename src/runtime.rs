@@ -85,7 +85,6 @@ mod audit;
 mod call;
 mod commit;
 mod conversations;
-mod counters;
 mod crossing;
 mod env;
 #[cfg(test)]

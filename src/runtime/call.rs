@@ -11,9 +11,9 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 use tracing::{Instrument as _, Span, field};
 
+use super::commands::counters::label;
 use super::commands::send_conversation_message_receipt_read as receipts;
 use super::commands::{self, Call, Called, Method};
-use super::counters::label;
 use super::parts::Parts;
 use super::replay::ReplayFrom;
 use super::replies::{Answer, body_too_large};

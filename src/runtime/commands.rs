@@ -90,6 +90,7 @@ pub mod update_user_privacy;
 mod amending;
 mod blacklist;
 mod called;
+pub(super) mod counters;
 mod peer;
 mod profile;
 mod reacting;

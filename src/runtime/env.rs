@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::counters::Counters;
+use super::commands::counters::Counters;
 use super::pending::Pending;
 use super::tuning::{MESSAGES_PER_CALL, ROOM_BEYOND_CALLS};
 use crate::bus::{Bus, Outgoing};

@@ -15,7 +15,7 @@ use prometheus_client::encoding::prometheus_text;
 use prometheus_client::registry::Registry;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::counters::Counters;
+use super::commands::counters::Counters;
 use super::health::{ConnectionState, Health, Known, Phase};
 use super::tuning::{LOOK_INTERVAL, STUCK_AFTER};
 use crate::clock::Clock;

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use super::audit::Auditor;
 use super::call::Calls;
-use super::counters::Counters;
+use super::commands::counters::Counters;
 pub use super::env::Options;
 use super::hosting::Hosting;
 use super::intake::Intake;

@@ -5,7 +5,7 @@ use std::fmt;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
-use super::super::counters::Answered;
+use super::super::commands::counters::Answered;
 use super::super::health::{Health, Reason};
 use super::{Look, Monitor, Sources};
 use crate::metrics::{Families, of};

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::commands::{Called, Method};
+use super::{Called, Method};
 use crate::bus::discovery::Totals;
 use crate::metrics::Durations;
 use peerd_protocol::failure::CallError;
@@ -30,7 +30,7 @@ struct Counter {
 
 /// The counters of calls.
 #[derive(Debug)]
-pub(super) struct Counters {
+pub(in crate::runtime) struct Counters {
     methods: Vec<Counter>,
     /// The codes and reasons that were met, in the order in which they were met first.
     errors: [OnceLock<(u32, &'static str)>; ERRORS_MAX],
@@ -40,13 +40,13 @@ pub(super) struct Counters {
 
 /// How often calls of a method ended in one way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Answered {
-    pub(super) method: &'static str,
+pub(in crate::runtime) struct Answered {
+    pub(in crate::runtime) method: &'static str,
     /// The code of the error; 0: none.
-    pub(super) code: u32,
+    pub(in crate::runtime) code: u32,
     /// The reason of the error, or `ok`.
-    pub(super) reason: &'static str,
-    pub(super) count: u64,
+    pub(in crate::runtime) reason: &'static str,
+    pub(in crate::runtime) count: u64,
 }
 
 impl Default for Counters {
@@ -63,7 +63,12 @@ impl Default for Counters {
 
 impl Counters {
     /// Counts a call that was handled here, and the time from its arrival to its reply.
-    pub(super) fn answered(&self, called: Called, took: Duration, error: Option<&CallError>) {
+    pub(in crate::runtime) fn answered(
+        &self,
+        called: Called,
+        took: Duration,
+        error: Option<&CallError>,
+    ) {
         self.methods[place(called)].durations.record(took);
         match error {
             None => _ = self.methods[place(called)].succeeded.fetch_add(1, Ordering::Relaxed),
@@ -72,7 +77,7 @@ impl Counters {
     }
 
     /// Counts a call that was refused at the intake.
-    pub(super) fn refused(&self, called: Called, error: &CallError) {
+    pub(in crate::runtime) fn refused(&self, called: Called, error: &CallError) {
         let at = self.place_of(error);
         self.methods[place(called)].failed[at].fetch_add(1, Ordering::Relaxed);
         self.last_error.store(at + 1, Ordering::Relaxed);
@@ -89,7 +94,7 @@ impl Counters {
     }
 
     /// The numbers of service discovery: sums over all methods.
-    pub(super) fn totals(&self) -> Totals {
+    pub(in crate::runtime) fn totals(&self) -> Totals {
         let sum = |of: fn(&Counter) -> u64| self.methods.iter().map(of).sum::<u64>();
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let errors = sum(|method| method.failed.iter().map(|it| it.load(Ordering::Relaxed)).sum());
@@ -105,7 +110,7 @@ impl Counters {
     }
 
     /// How often calls of each method ended in each way that was met.
-    pub(super) fn all(&self) -> impl Iterator<Item = Answered> {
+    pub(in crate::runtime) fn all(&self) -> impl Iterator<Item = Answered> {
         let errors: Vec<_> = self.errors.iter().map_while(OnceLock::get).copied().collect();
         labels().zip(&self.methods).flat_map(move |(method, counter)| {
             let succeeded = (0, "ok", &counter.succeeded);
@@ -120,14 +125,14 @@ impl Counters {
     }
 
     /// The durations of each method that was called.
-    pub(super) fn durations(&self) -> impl Iterator<Item = (&'static str, &Durations)> {
+    pub(in crate::runtime) fn durations(&self) -> impl Iterator<Item = (&'static str, &Durations)> {
         let all = labels().zip(self.methods.iter().map(|method| &method.durations));
         all.filter(|(_, durations)| durations.count() > 0)
     }
 }
 
 /// The label of a method.
-pub(super) const fn label(called: Called) -> &'static str {
+pub(in crate::runtime) const fn label(called: Called) -> &'static str {
     match called {
         Called::Method(method) => method.name(),
         Called::Unsupported => "unsupported",
