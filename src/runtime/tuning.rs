@@ -113,7 +113,7 @@ pub(super) const INQUIRE_EVERY: Duration = Duration::from_millis(250);
 /// The wait before a request that reached no owner is sent again.
 pub(super) const OWNER_REQUEST_RETRY_DELAY: Duration = Duration::from_millis(20);
 /// The wait before a stored change is shown to the other user again, after that user's owner could
-/// not read or write.
+/// not do it.
 pub(super) const SHOW_RETRY_DELAY: Duration = Duration::from_millis(250);
 /// The most requests that are remembered.
 pub(super) const REQUESTS_KEPT_MAX: usize = 1 << 16;

@@ -85,9 +85,14 @@ impl<S: Store, B: Bus> Call<'_, S, B> {
             let terms = Terms { owner_until: deadline, deadline, unknown };
             match self.at_peer_on::<C>(terms, other, part).await {
                 Ok(shown) => return Ok(shown),
-                Err(CallError::Failed(Failure::StoreUnavailable))
-                    if Instant::now() + SHOW_RETRY_DELAY < deadline =>
-                {
+                // That owner is handing the partition over, has too much to do, or cannot reach the
+                // store.
+                Err(CallError::Failed(
+                    Failure::NoOwner { .. }
+                    | Failure::NoOwners
+                    | Failure::Overloaded { .. }
+                    | Failure::StoreUnavailable,
+                )) if Instant::now() + SHOW_RETRY_DELAY < deadline => {
                     sleep(SHOW_RETRY_DELAY).await;
                 }
                 Err(error) => {
