@@ -53,9 +53,11 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         self.env.tasks.spawn(async move {
             let _unpublished = unpublished;
             // The receiver's owner has a deadline of its own, and an attempt that it gave up may
-            // still be stored. By the server's clock, which the next owner goes by as well.
+            // still be stored. By the server's clock, which the next owner goes by as well. Counted
+            // from now: if this process was paused, its request may leave only now.
             let span = send_path.env.options.call_deadline * 2 + LATE_WRITE_MAX;
-            let ends_ms = since_ms + u64::try_from(span.as_millis()).unwrap_or(u64::MAX / 2);
+            let span_ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX / 2);
+            let ends_ms = since_ms.max(send_path.env.server_ms()) + span_ms;
             let mut wait = OWNER_REQUEST_RETRY_DELAY;
             while send_path.env.server_ms() < ends_ms {
                 sender.ownership.sleep(wait).await;
