@@ -181,7 +181,10 @@ impl Client {
             }
             for pair in [(logged.to, logged.from), (logged.from, logged.to)] {
                 let changed = core.watch.changed.get(&pair).copied().unwrap_or_default();
-                if changed < logged.key {
+                // A deleted conversation is not shown.
+                let may_be_deleted =
+                    core.watch.journal.may_be_delisted_since(pair, logged.stored_at_ms);
+                if changed < logged.key && !may_be_deleted {
                     let (user, mark) = (NAMES[pair.0], &logged.mark);
                     wrong.push(format!("{user} received no conversation_changed for {mark}"));
                 }

@@ -359,6 +359,18 @@ impl Journal {
         (may, last.filter(is_last))
     }
 
+    /// Whether the user may have deleted the conversation after that time.
+    pub(crate) fn may_be_delisted_since(
+        &self,
+        (user, other): (usize, usize),
+        since_ms: u64,
+    ) -> bool {
+        self.of(user, other).any(|op| {
+            let is_deletion = op.kind == OpKind::DeleteConversation;
+            is_deletion && op.outcome != Outcome::Refused && op.done_ms >= since_ms
+        })
+    }
+
     /// The possible drafts.
     pub(crate) fn drafts(&self, pair: (usize, usize), span: (u64, u64)) -> Vec<String> {
         let text = |kind: &OpKind| match kind {

@@ -12,7 +12,9 @@ const OBSERVED: u64 = 0x0b5e_77ed;
 pub(crate) const REACTION: &str = "secret-\u{1f44d}";
 /// Changes of one message that wait for each other need up to so many latencies.
 const DEADLINE_LATENCIES: u64 = 160;
-/// The same with each read from a replica that lags.
+/// A hand-over waits for the calls in progress for up to so many latencies, as a rule.
+const HAND_OVER_LATENCIES: u64 = 80;
+/// The same as [`DEADLINE_LATENCIES`] with each read from a replica that lags.
 const DEADLINE_LAGS: u64 = 8;
 /// The mark that users put on conversations.
 pub(crate) const MARK: i64 = 7;
@@ -438,14 +440,15 @@ impl Plan {
     /// replicas that lag, not every deadline has room for many changes of one message that wait for
     /// each other.
     pub(crate) fn is_calm(&self) -> bool {
-        let Setup { call_deadline_ms, weather, .. } = &self.setup;
+        let Setup { call_deadline_ms, owner_wait_ms, weather, .. } = &self.setup;
         let Weather { latency_ms, lag_ms, .. } = weather;
         let has_time = *call_deadline_ms > DEADLINE_LATENCIES * latency_ms + DEADLINE_LAGS * lag_ms;
         let is_orderly = |step: &Step| match &step.what {
             What::Call { .. } | What::Fault(Fault::Start | Fault::Leave { .. }) => true,
             What::Fault(_) => false,
         };
-        has_time && weather.is_calm() && self.steps.iter().all(is_orderly)
+        let waits = *owner_wait_ms > HAND_OVER_LATENCIES * latency_ms;
+        has_time && waits && weather.is_calm() && self.steps.iter().all(is_orderly)
     }
 
     /// Whether all wall clocks agree all the time.
