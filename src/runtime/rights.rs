@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use super::permissions::{Permissions, USER_INFO};
 use super::tuning::RIGHTS_TIMEOUT;
 use crate::link::{DataConnection, Operation, Violation};
+use peerd_protocol::subject::matches;
 
 #[derive(Debug, Deserialize)]
 struct Answer {
@@ -66,18 +67,6 @@ impl Subjects {
     fn covers(&self, subject: &str) -> bool {
         let is_any = |patterns: &[String]| patterns.iter().any(|it| matches(it, subject));
         (self.allow.is_empty() || is_any(&self.allow)) && !is_any(&self.deny)
-    }
-}
-
-/// Whether a pattern with wildcards matches a subject without any.
-fn matches(pattern: &str, subject: &str) -> bool {
-    let (mut patterns, mut tokens) = (pattern.split('.'), subject.split('.'));
-    loop {
-        match (patterns.next(), tokens.next()) {
-            (Some(">"), Some(_)) | (None, None) => return true,
-            (Some(pattern), Some(token)) if pattern == "*" || pattern == token => {}
-            _ => return false,
-        }
     }
 }
 

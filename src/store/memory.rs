@@ -9,6 +9,7 @@ use futures::FutureExt as _;
 use tokio::time::Instant;
 
 use super::{Append, AppendError, Appended, Batch, ReadError, Record, Start, Store, StreamId};
+use peerd_protocol::subject::matches;
 
 /// An offline push in the work queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,20 +76,6 @@ impl Memory {
     pub fn pushes(&self) -> Vec<HandedOff> {
         self.lock().pushes.clone()
     }
-}
-
-/// Whether a subject matches a filter with `*` and `>`.
-fn matches(filter: &str, subject: &str) -> bool {
-    let mut tokens = subject.split('.');
-    for want in filter.split('.') {
-        match (want, tokens.next()) {
-            (">", Some(_)) => return true,
-            ("*", Some(_)) => {}
-            (want, Some(token)) if want == token => {}
-            _ => return false,
-        }
-    }
-    tokens.next().is_none()
 }
 
 /// [`Store::append_then`] of a store in memory, whose appends complete at once.
@@ -231,20 +218,5 @@ mod tests {
             assert_eq!(expected_seq, seq);
         }
         assert_eq!(store.records(stream).len(), 1);
-    }
-
-    #[test]
-    fn filters_match_as_in_nats() {
-        for (filter, subject, expected) in [
-            ("a.b", "a.b", true),
-            ("a.*", "a.b", true),
-            ("a.*", "a.b.c", false),
-            ("a.>", "a.b.c", true),
-            ("a.>", "a", false),
-            ("*.b", "a.b", true),
-            ("a.b.c", "a.b", false),
-        ] {
-            assert_eq!(matches(filter, subject), expected, "{filter} {subject}");
-        }
     }
 }

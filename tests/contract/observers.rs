@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::world::{FAST, RECEIVED, World, text_to};
-use crate::support::{Cli, Observer, Peerd, run_cli_env};
+use crate::support::{Cli, Observer, run_cli_env};
 
 /// Shorter than the default, so that effects of it show soon.
 const MEMBER_TTL: (&str, &str) = ("PEERD__CLUSTER__MEMBER_TTL_MS", "2000");
@@ -69,10 +69,7 @@ async fn one_instance_serves_on_while_everything_is_listened_to() {
 async fn several_instances_serve_despite_foreign_subscribers_and_replies() {
     let mut world = World::with(&[MEMBER_TTL, FAST]).await;
     let url = world.nats.url();
-    let mut others = Vec::new();
-    for _ in 0..2 {
-        others.push(Peerd::start_with(&url, &[MEMBER_TTL, FAST]).await);
-    }
+    let mut others = world.two_more(&[MEMBER_TTL, FAST]).await;
     world.login(&USERS).await;
     let mut observer = Observer::connect(&url).await;
     observer.listen(&Observer::EVERYTHING).await;

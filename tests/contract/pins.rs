@@ -306,11 +306,7 @@ async fn it_works_in_both_encodings_and_over_three_instances() {
     let users = ["alice", "bob", "carol"];
     let world = World::with(&[FAST, UNLIMITED]).await;
     world.login(&users).await;
-    let url = world.nats.url();
-    let mut others = Vec::new();
-    for _ in 0..2 {
-        others.push(Peerd::start_with(&url, &[FAST, UNLIMITED]).await);
-    }
+    let others = world.two_more(&[FAST, UNLIMITED]).await;
     for (index, from) in users.iter().enumerate() {
         for to in users.iter().filter(|to| *to != from) {
             let message = world.send(from, to, "hello").await;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::{CHANGED, FAST, NOT_LOGGED_IN, RECEIVED, TOTAL, World, number, texts};
-use crate::support::{Encoding, Event, Peerd};
+use crate::support::{Encoding, Event};
 
 const REPLY: &str = "reply_message";
 const LIST: &str = "query_message_replied_list";
@@ -277,11 +277,7 @@ async fn the_list_has_bounds_and_errors() {
 async fn trees_work_in_both_encodings_and_over_three_instances() {
     let users = ["alice", "bob", "carol"];
     let world = world(&users).await;
-    let url = world.nats.url();
-    let mut others = Vec::new();
-    for _ in 0..2 {
-        others.push(Peerd::start_with(&url, &[FAST, UNLIMITED]).await);
-    }
+    let others = world.two_more(&[FAST, UNLIMITED]).await;
     for (index, from) in users.iter().enumerate() {
         for to in users.iter().filter(|to| *to != from) {
             let root = world.send(from, to, "root").await;

@@ -42,6 +42,12 @@ impl World {
         Self { peerd, client, store, nats }
     }
 
+    /// Two more instances with these settings. They end when they are dropped.
+    pub(crate) async fn two_more(&self, envs: &[(&str, &str)]) -> [Peerd; 2] {
+        let url = self.nats.url();
+        [Peerd::start_with(&url, envs).await, Peerd::start_with(&url, envs).await]
+    }
+
     /// A fresh world with the default settings and these users logged in.
     pub(crate) async fn of(users: &[&str]) -> Self {
         let world = Self::start().await;

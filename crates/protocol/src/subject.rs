@@ -289,6 +289,19 @@ impl Subjects {
     }
 }
 
+/// Whether a pattern with wildcards matches a subject without any.
+#[must_use]
+pub fn matches(pattern: &str, subject: &str) -> bool {
+    let (mut patterns, mut tokens) = (pattern.split('.'), subject.split('.'));
+    loop {
+        match (patterns.next(), tokens.next()) {
+            (Some(">"), Some(_)) | (None, None) => return true,
+            (Some(pattern), Some(token)) if pattern == "*" || pattern == token => {}
+            _ => return false,
+        }
+    }
+}
+
 /// Whether a subject is that of a sentinel, an entry whose only purpose is that no answer is empty.
 #[must_use]
 pub fn is_sentinel(subject: &str) -> bool {
@@ -369,6 +382,21 @@ mod tests {
             byte => format!("%{byte:02X}"),
         };
         user.bytes().map(one).collect()
+    }
+
+    #[test]
+    fn filters_match_as_in_nats() {
+        for (filter, subject, expected) in [
+            ("a.b", "a.b", true),
+            ("a.*", "a.b", true),
+            ("a.*", "a.b.c", false),
+            ("a.>", "a.b.c", true),
+            ("a.>", "a", false),
+            ("*.b", "a.b", true),
+            ("a.b.c", "a.b", false),
+        ] {
+            assert_eq!(matches(filter, subject), expected, "{filter} {subject}");
+        }
     }
 
     proptest! {

@@ -9,7 +9,7 @@ use peerd::bus::{Answer, Incoming, IsAnswer, Kind, Outgoing};
 use peerd::store::registry::Change;
 use peerd::store::{Batch, Record, Start, StreamId};
 use peerd_core::id::Partition;
-use peerd_protocol::subject::Subjects;
+use peerd_protocol::subject::{Subjects, matches};
 use tokio::sync::{Notify, oneshot};
 
 /// All records that a stream ever held.
@@ -110,20 +110,6 @@ impl Stream {
         let records = matching.by_ref().take(limit).cloned().collect();
         Batch { records, remaining: matching.count() as u64 }
     }
-}
-
-/// Whether a subject matches a filter with `*` and `>`.
-fn matches(filter: &str, subject: &str) -> bool {
-    let mut tokens = subject.split('.');
-    for want in filter.split('.') {
-        match (want, tokens.next()) {
-            (">", Some(_)) => return true,
-            ("*", Some(_)) => {}
-            (want, Some(token)) if want == token => {}
-            _ => return false,
-        }
-    }
-    tokens.next().is_none()
 }
 
 /// The current entries.

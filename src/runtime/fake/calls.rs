@@ -14,7 +14,7 @@ use peerd_core::limits::Limits;
 
 pub(in crate::runtime) type TestNode = Node<Faulty, memory::Memory>;
 
-/// A node with `alice` and `bob` logged in, who may send as fast as they like.
+/// A node with `alice` and `bob` logged in, and a rate limit that no test reaches.
 pub(in crate::runtime) async fn node() -> Arc<TestNode> {
     let clock = Clock::simulated(WALL_MS);
     let limits = Limits { messages_per_second: 1000, ..Limits::default() };

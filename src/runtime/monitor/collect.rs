@@ -5,10 +5,10 @@ use std::fmt;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
-use super::super::commands::counters::Answered;
-use super::super::health::{Health, Reason};
 use super::{Look, Monitor, Sources};
 use crate::metrics::{Families, of};
+use crate::runtime::commands::counters::Answered;
+use crate::runtime::health::{Health, Reason};
 use crate::store::trouble::Cause;
 use peerd_protocol::discovery::{Gauges, THIS_BUILD};
 
