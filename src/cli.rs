@@ -5,9 +5,11 @@ mod bench;
 mod call;
 mod check_config;
 mod connection;
+mod introspect;
 pub mod readable;
 mod serve;
 mod status;
+mod streams;
 mod table;
 pub(crate) mod verify;
 mod watch;
@@ -59,8 +61,8 @@ Try it, with a nats-server (2.12 or newer) that was started with -js:
       '{\"conversationID\":\"alice\",\"config\":{\"count\":30,\"reverse\":true}}'
 
 The configuration comes from config/peerd.toml if it exists, the file given with --config, the \
-environment (PEERD__SECTION__KEY, as in PEERD__NATS__SERVERS=nats://host:4222), and --server and \
---credentials.
+environment (PEERD__SECTION__KEY, as in PEERD__NATS__SERVERS=nats://host:4222), --context, and \
+--server and --credentials.
 
 Exit codes: 0 done; 1 refused or failed; 64 a person must change the configuration, or NATS; 69 \
 NATS could not be used, perhaps only for now: try again.";
@@ -71,6 +73,16 @@ enum Command {
     Serve,
     /// Print the resulting configuration without secrets, or all problems with it.
     CheckConfig,
+    /// Print the configuration of the streams, for those who create them themselves.
+    #[command(after_help = streams::HELP)]
+    Streams {
+        /// Commands of the `nats` command line, manifests for NACK, or JSON.
+        #[arg(long, value_enum, default_value_t = streams::Form::Nats)]
+        form: streams::Form,
+    },
+    /// Describe the command line to the `nats` command line, for which peerd can be a plugin.
+    #[command(long_flag = "fisk-introspect", hide = true)]
+    Introspect,
     /// Call a method as a user and print the reply as JSON.
     ///
     /// The NATS user needs permission to publish the call and to subscribe to its inbox.
@@ -145,6 +157,9 @@ struct Source {
     /// A configuration file (TOML); its values replace those of config/peerd.toml.
     #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
+    /// A context of the `nats` command line, instead of the configured addresses, identity and TLS.
+    #[arg(long, value_name = "NAME", global = true)]
+    context: Option<String>,
     /// Addresses of NATS, separated by commas, instead of the configured ones.
     #[arg(long, value_name = "URL", global = true, value_delimiter = ',')]
     server: Vec<String>,
@@ -155,8 +170,11 @@ struct Source {
 
 impl Source {
     fn load(&self) -> Result<(Loaded, Settings, Telemetry), Problems> {
-        let overrides =
-            Overrides { servers: self.server.clone(), credentials_file: self.credentials.clone() };
+        let overrides = Overrides {
+            context: self.context.clone(),
+            servers: self.server.clone(),
+            credentials_file: self.credentials.clone(),
+        };
         let loaded = config::load(self.config.as_deref(), &overrides)?;
         let (settings, telemetry) = loaded.config.settings()?;
         Ok((loaded, settings, telemetry))
@@ -170,6 +188,9 @@ impl Source {
         };
         if let Some(config) = &self.config {
             add("--config", config.as_os_str());
+        }
+        if let Some(context) = &self.context {
+            add("--context", context.as_ref());
         }
         for server in &self.server {
             add("--server", server.as_ref());
@@ -192,6 +213,11 @@ impl Arguments {
                 Ok((loaded, ..)) => check_config::run(&loaded),
                 Err(problems) => refuse(&problems),
             },
+            Command::Streams { form } => match source.load() {
+                Ok((_, settings, _)) => streams::run(&settings, form),
+                Err(problems) => refuse(&problems),
+            },
+            Command::Introspect => introspect::run(),
             Command::Call { user, method, json } => {
                 with_settings(&source, |settings| call::run(settings, user, method, json))
             }

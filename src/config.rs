@@ -2,9 +2,11 @@
 //! in use ([`crate::runtime::daemon::Settings`]).
 //!
 //! Later sources override earlier ones: the defaults, `config/peerd.toml` in the working directory
-//! if it exists, the file that is given, and the environment (`PEERD__SECTION__KEY`).
+//! if it exists, the file that is given, and the environment (`PEERD__SECTION__KEY`). A context of
+//! the `nats` command line replaces how to connect.
 
 mod check;
+mod context;
 mod names;
 mod problems;
 mod relations;
@@ -48,10 +50,13 @@ pub struct Nats {
     pub credentials_file: String,
     pub user: String,
     pub password: String,
+    pub token: String,
+    pub nkey_seed_file: String,
     pub tls_ca_file: String,
     pub tls_certificate_file: String,
     pub tls_key_file: String,
     pub tls_required: bool,
+    pub tls_first: bool,
     pub inbox_prefix: String,
     pub connect_timeout_ms: u64,
 }
@@ -61,6 +66,7 @@ pub struct Nats {
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "each option is explained once, in config/peerd.toml")]
 pub struct Stream {
+    pub provision: String,
     pub replicas: u64,
     pub storage: String,
     pub max_age_seconds: u64,
@@ -186,10 +192,13 @@ impl Default for Nats {
             credentials_file: String::new(),
             user: String::new(),
             password: String::new(),
+            token: String::new(),
+            nkey_seed_file: String::new(),
             tls_ca_file: String::new(),
             tls_certificate_file: String::new(),
             tls_key_file: String::new(),
             tls_required: false,
+            tls_first: false,
             inbox_prefix: "_INBOX".to_owned(),
             connect_timeout_ms: 60_000,
         }
@@ -199,6 +208,7 @@ impl Default for Nats {
 impl Default for Stream {
     fn default() -> Self {
         Self {
+            provision: "create".to_owned(),
             replicas: 1,
             storage: "file".to_owned(),
             max_age_seconds: 0,
@@ -271,13 +281,28 @@ impl Default for Log {
     }
 }
 
+impl Nats {
+    /// The options that say who peerd is, of which one at most may be given.
+    fn identities(&self) -> Vec<&'static str> {
+        let all = [
+            ("nats.credentials_file", &self.credentials_file),
+            ("nats.nkey_seed_file", &self.nkey_seed_file),
+            ("nats.token", &self.token),
+            ("nats.user", &self.user),
+        ];
+        all.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name).collect()
+    }
+}
+
 impl Config {
     /// The configuration without secrets, for people to read.
     #[must_use]
     pub fn without_secrets(&self) -> Self {
         let mut config = self.clone();
-        if !config.nats.password.is_empty() {
-            "(hidden)".clone_into(&mut config.nats.password);
+        for secret in [&mut config.nats.password, &mut config.nats.token] {
+            if !secret.is_empty() {
+                "(hidden)".clone_into(secret);
+            }
         }
         config.nats.servers = config.nats.servers.iter().map(|url| without_login(url)).collect();
         config

@@ -34,6 +34,7 @@ mod contract {
     mod login;
     mod malformed;
     mod monitoring;
+    mod nats_cli;
     mod notify;
     mod observers;
     mod paging_forward;

@@ -206,7 +206,7 @@ fn layout(head: &[&str], rows: Vec<Vec<String>>) -> String {
 fn plain_server(nats: &NatsOptions, info: &ServerInfo) -> Result<limit::Server, String> {
     let left_out =
         |what: &str| Err(format!("it speaks plain TCP with a user and password, {what}"));
-    if nats.credentials_file.is_some() || nats.token.is_some() {
+    if nats.credentials_file.is_some() || nats.token.is_some() || nats.nkey_seed_file.is_some() {
         return left_out("and other credentials are configured");
     }
     let servers: Result<Vec<ServerAddr>, _> =

@@ -88,9 +88,10 @@ impl Config {
         let has_user = !nats.user.is_empty();
         let problem = "must be given together with nats.password";
         check.that(has_user != nats.password.is_empty(), "nats.user", problem);
-        let has_credentials = !nats.credentials_file.is_empty();
-        let problem = "must not be given together with nats.user";
-        check.that(!(has_credentials && has_user), "nats.credentials_file", problem);
+        let identities = nats.identities();
+        if let [first, second, ..] = identities[..] {
+            check.that(false, first, &format!("must not be given together with {second}"));
+        }
         let has_certificate = !nats.tls_certificate_file.is_empty();
         let problem = "must be given together with nats.tls_key_file";
         check.that(
@@ -100,7 +101,7 @@ impl Config {
         );
         let file = |name: &str| (!name.is_empty()).then(|| PathBuf::from(name));
         // The login in the addresses counts only if the options name none.
-        let login = if has_user || has_credentials { None } else { UrlLogin::of(&nats.servers) };
+        let login = if identities.is_empty() { UrlLogin::of(&nats.servers) } else { None };
         let (mut user_and_password, mut token) = (None, None);
         match login {
             Some(UrlLogin::Password(user, password)) => user_and_password = Some((user, password)),
@@ -110,14 +111,19 @@ impl Config {
         if has_user {
             user_and_password = Some((nats.user.clone(), nats.password.clone()));
         }
+        if !nats.token.is_empty() {
+            token = Some(nats.token.clone());
+        }
         NatsOptions {
             servers: nats.servers.clone(),
             credentials_file: file(&nats.credentials_file),
             user_and_password,
             token,
+            nkey_seed_file: file(&nats.nkey_seed_file),
             tls_ca_file: file(&nats.tls_ca_file),
             tls_certificate: file(&nats.tls_certificate_file).zip(file(&nats.tls_key_file)),
             tls_required: nats.tls_required,
+            tls_first: nats.tls_first,
             inbox_prefix: nats.inbox_prefix.clone(),
             connect_timeout: Duration::from_millis(check.number(
                 "nats.connect_timeout_ms",
@@ -136,7 +142,11 @@ impl Config {
         let max_age = seconds("stream.max_age_seconds", stream.max_age_seconds);
         let push_max_age = seconds("stream.push_max_age_seconds", stream.push_max_age_seconds);
         let most = i64::MAX.unsigned_abs();
+        let provision = [("create", true), ("verify", false)];
         StreamOptions {
+            is_created: check
+                .one_of("stream.provision", &stream.provision, &provision)
+                .unwrap_or_default(),
             replicas: check.number("stream.replicas", stream.replicas, 1, 5),
             in_memory: check
                 .one_of("stream.storage", &stream.storage, &storage)

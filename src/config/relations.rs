@@ -107,16 +107,15 @@ impl Config {
     pub(super) fn warnings(&self) -> Vec<String> {
         let (nats, session, limits) = (&self.nats, &self.session, &self.limits);
         let logins = UrlLogin::all(&nats.servers);
-        let has_user = !nats.user.is_empty();
-        let has_other = has_user || !nats.credentials_file.is_empty();
+        let has_other = !nats.identities().is_empty();
         let encrypts = |server: &String| server.starts_with("tls://");
-        let is_encrypted = nats.tls_required || nats.servers.iter().all(encrypts);
+        let is_encrypted = nats.tls_required || nats.tls_first || nats.servers.iter().all(encrypts);
         let has_tls = !nats.tls_ca_file.is_empty() || !nats.tls_certificate_file.is_empty();
         let cases = [
             (
                 has_other && !logins.is_empty(),
-                "nats.servers: the user in an address is not used, since nats.user or \
-                 nats.credentials_file says who peerd is",
+                "nats.servers: the user in an address is not used, since another option of \
+                 nats says who peerd is",
             ),
             (
                 !has_other && logins.windows(2).any(|pair| pair[0] != pair[1]),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use config::builder::DefaultState;
 use config::{ConfigBuilder, Environment, File, FileFormat, Source as _, Value, ValueKind};
 
+use super::context;
 use super::names::{Names, Variable};
 use super::{Config, DEFAULT_FILE, ENVIRONMENT_PREFIX, Problems};
 
@@ -21,6 +22,8 @@ pub struct Loaded {
 /// The settings on the command line that override the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
+    /// A context of the `nats` command line; `None`: the connection is as configured.
+    pub context: Option<String>,
     /// The addresses of NATS; empty: as configured.
     pub servers: Vec<String>,
     /// The file with the credentials for NATS; `None`: as configured.
@@ -160,13 +163,25 @@ impl Reading {
                 return Err(Problems(self.problems));
             }
         };
+        if let Some(name) = &overrides.context {
+            #[expect(clippy::disallowed_methods, reason = "where contexts are is no option")]
+            let variable = |name: &str| std::env::var(name).ok();
+            let applied = context::apply(name, &mut config.nats, &variable);
+            if let Err(problem) = applied {
+                self.problems.push(format!("--context {name}: {problem}"));
+            }
+        }
         if !overrides.servers.is_empty() {
             config.nats.servers.clone_from(&overrides.servers);
         }
         if let Some(file) = &overrides.credentials_file {
-            config.nats.credentials_file = file.to_string_lossy().into_owned();
-            config.nats.user.clear();
-            config.nats.password.clear();
+            let nats = &mut config.nats;
+            for identity in
+                [&mut nats.user, &mut nats.password, &mut nats.token, &mut nats.nkey_seed_file]
+            {
+                identity.clear();
+            }
+            nats.credentials_file = file.to_string_lossy().into_owned();
         }
         // Without problems so far, the values are checked by the caller, in `Config::settings`.
         if with_files || !self.problems.is_empty() {

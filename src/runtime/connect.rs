@@ -28,12 +28,16 @@ pub struct NatsOptions {
     pub user_and_password: Option<(String, String)>,
     /// A token.
     pub token: Option<String>,
+    /// A file with the seed of an nkey.
+    pub nkey_seed_file: Option<PathBuf>,
     /// Certificates to trust instead of the system's.
     pub tls_ca_file: Option<PathBuf>,
     /// The client's certificate and its key.
     pub tls_certificate: Option<(PathBuf, PathBuf)>,
     /// Whether a connection without TLS is refused.
     pub tls_required: bool,
+    /// Whether TLS begins before the server's first line.
+    pub tls_first: bool,
     /// The prefix of the connection's reply subjects.
     pub inbox_prefix: String,
     /// How long the attempts continue at the start.
@@ -52,6 +56,14 @@ impl NatsOptions {
         let problems: Vec<String> =
             problems.map(|(option, problem)| format!("{option}: {problem}")).collect();
         if problems.is_empty() { Ok(()) } else { Err(ConnectError::Files(problems.join("\n"))) }
+    }
+
+    /// The seed of the nkey, if one is configured.
+    fn nkey_seed(&self) -> Result<Option<String>, ConnectError> {
+        let Some(file) = &self.nkey_seed_file else { return Ok(None) };
+        files::nkey_seed(file).map(Some).map_err(|problem| {
+            ConnectError::Files(format!("nats.nkey_seed_file: {}: {problem}", file.display()))
+        })
     }
 
     /// The addresses, without any credentials in them.
@@ -174,6 +186,12 @@ fn connect_options(
     }
     if let Some(token) = options.token.clone() {
         connect = connect.token(token);
+    }
+    if let Some(seed) = options.nkey_seed()? {
+        connect = connect.nkey(seed);
+    }
+    if options.tls_first {
+        connect = connect.tls_first();
     }
     if let Some(file) = options.tls_ca_file.clone() {
         connect = connect.add_root_certificates(file);

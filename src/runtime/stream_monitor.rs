@@ -36,6 +36,8 @@ impl StreamMonitor {
         let mut ticks = interval(STREAM_CHECK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut silent_since = None;
+        // Streams that were missing and that peerd could not create.
+        let mut absent = BTreeSet::new();
         let all: Vec<Resource> = all_expected(&self.subjects, &self.names, &self.options)
             .into_iter()
             .map(|(resource, _)| resource)
@@ -46,7 +48,9 @@ impl StreamMonitor {
             let suspects = tokio::select! {
                 newer = self.store.link.newer_than(generation) => {
                     generation = newer;
-                    self.provision(&BTreeSet::new()).await;
+                    if self.provision(&BTreeSet::new()).await {
+                        absent.clear();
+                    }
                     continue;
                 }
                 suspects = troubles.suspects() => suspects,
@@ -58,7 +62,7 @@ impl StreamMonitor {
                 }
             };
             if self.store.link.is_up() {
-                self.look(suspects, &mut silent_since).await;
+                self.look(suspects, &mut absent, &mut silent_since).await;
             } else {
                 silent_since = None;
             }
@@ -67,7 +71,12 @@ impl StreamMonitor {
     }
 
     /// Checks the state of streams, and creates the missing ones again.
-    async fn look(&self, suspects: BTreeSet<Resource>, silent_since: &mut Option<Instant>) {
+    async fn look(
+        &self,
+        suspects: BTreeSet<Resource>,
+        absent: &mut BTreeSet<Resource>,
+        silent_since: &mut Option<Instant>,
+    ) {
         let deadline = Instant::now() + STREAM_STATE_TIMEOUT;
         let looks = stream::iter(suspects).map(|resource| async move {
             let name = self.names.resource(resource);
@@ -89,9 +98,13 @@ impl StreamMonitor {
             }
         }
         let mut gone = BTreeSet::new();
+        let mut is_back = false;
         for (resource, state) in seen {
             match state {
-                Ok(state) => self.judge(resource, &state),
+                Ok(state) => {
+                    is_back |= absent.contains(&resource);
+                    self.judge(resource, &state);
+                }
                 Err(Unseen::Missing) => _ = gone.insert(resource),
                 Err(Unseen::Refused { code, description }) => {
                     let cause = Cause::of_refusal(code, &description);
@@ -102,8 +115,14 @@ impl StreamMonitor {
                 Err(Unseen::Silent(_)) => {}
             }
         }
-        if !gone.is_empty() {
-            self.provision(&gone).await;
+        // A stream that somebody else created lacks its sentinel.
+        if gone.is_empty() && !is_back {
+            return;
+        }
+        if self.provision(&gone).await {
+            absent.clear();
+        } else {
+            absent.extend(gone);
         }
     }
 
@@ -130,14 +149,15 @@ impl StreamMonitor {
         if self.options.in_memory {
             // Expected with this configuration: the stream was lost with its server.
             let stream = self.names.resource(resource);
-            tracing::warn!(stream, "a memory stream was lost: creating it again, empty");
+            tracing::warn!(stream, "a memory stream was lost with its messages");
         } else {
             self.jetstream.trouble().met(resource, Cause::Gone);
         }
     }
 
     /// Creates the streams in `gone` and any others that are missing, and compares all of them.
-    async fn provision(&self, gone: &BTreeSet<Resource>) {
+    /// Returns whether all exist and are as configured.
+    async fn provision(&self, gone: &BTreeSet<Resource>) -> bool {
         let troubles = self.jetstream.trouble();
         for resource in gone {
             self.lose(*resource);
@@ -156,6 +176,7 @@ impl StreamMonitor {
                 for resource in gone {
                     troubles.is_well(*resource, true);
                 }
+                return true;
             }
             Ok(Err(ProvisionError::Differs(lines))) => {
                 for (resource, want) in all_expected(subjects, names, options) {
@@ -180,5 +201,6 @@ impl StreamMonitor {
             }
             Err(_) => tracing::warn!("cannot check the streams in time"),
         }
+        false
     }
 }

@@ -49,6 +49,8 @@ pub struct StreamOptions {
     pub push_max_age: Duration,
     /// The most offline pushes that wait; beyond it the oldest are dropped.
     pub push_max_messages: u64,
+    /// Whether peerd creates missing streams; otherwise others do, and it only compares.
+    pub is_created: bool,
 }
 
 impl StreamOptions {
@@ -90,6 +92,12 @@ pub enum ProvisionError {
         /// The other stream.
         other: String,
     },
+    /// Streams are missing that others create.
+    #[error(
+        "streams are missing, and stream.provision is \"verify\": {}; create them as `peerd streams` \
+        prints them, or set stream.provision to \"create\"", .0.join(", ")
+    )]
+    Missing(Vec<String>),
     /// Streams differ from the configuration.
     #[error("streams are not as configured, and peerd does not change them:\n{}", .0.join("\n"))]
     Differs(Vec<String>),
@@ -113,6 +121,8 @@ impl ProvisionError {
             Self::OldServer { .. } | Self::Differs(_) | Self::Overlaps { .. } => {
                 Cause::Configuration
             }
+            // A controller may be about to create them.
+            Self::Missing(_) => Cause::Transient,
             Self::NoJetStream { cause, .. } | Self::Failed { cause, .. } => *cause,
         }
     }
@@ -154,6 +164,13 @@ pub async fn provision(
         owners = Some((resource, want));
     }
     refuse(there.iter().map(|(want, found)| (want, found)))?;
+    if !options.is_created {
+        let missing = missing.iter().chain(&owners).map(|(_, config)| config.name.clone());
+        let missing: Vec<String> = missing.collect();
+        if !missing.is_empty() {
+            return Err(ProvisionError::Missing(missing));
+        }
+    }
     let lost = !there.is_empty();
     let mut created = Vec::new();
     if let Some((resource, config)) = owners {
@@ -255,6 +272,26 @@ pub fn all_expected(
     let mut all = expected(subjects, names, options);
     all.push(owners_config(subjects, names, options));
     all
+}
+
+/// The configurations for those who create the streams themselves, with the bucket of owners last.
+///
+/// The bucket always counts as one that replaces a lost one, since whoever creates it cannot know:
+/// then members wait until nobody acts by the entries of an earlier one.
+#[must_use]
+pub fn made_by_others(
+    subjects: &Subjects,
+    names: &StreamNames,
+    options: &StreamOptions,
+) -> Vec<Config> {
+    let all = all_expected(subjects, names, options).into_iter();
+    let config = |(resource, mut config): (Resource, Config)| {
+        if resource == Resource::Owners {
+            config.metadata.insert(STANDS_IN_KEY.to_owned(), true.to_string());
+        }
+        config
+    };
+    all.map(config).collect()
 }
 
 /// The configuration that all streams share.

@@ -22,7 +22,7 @@ pub(in crate::runtime) async fn connect(
     options.check_files()?;
     loop {
         let link = Link::new();
-        let judged = match Client::connect(client_options(options, name, permissions, &link)).await
+        let judged = match Client::connect(client_options(options, name, permissions, &link)?).await
         {
             Ok(client) => return Ok(DataConnection { client, link }),
             Err(error) => judge_bus(&error),
@@ -36,14 +36,14 @@ fn client_options(
     name: &str,
     permissions: &Permissions,
     link: &Link,
-) -> Options {
+) -> Result<Options, ConnectError> {
     let (link, log) = (link.clone(), Log::new(name, permissions.clone()));
-    Options {
+    Ok(Options {
         servers: options.servers.clone(),
-        credentials: credentials(options),
+        credentials: credentials(options)?,
         tls: Tls {
             required: options.tls_required,
-            first: false,
+            first: options.tls_first,
             ca_files: options.tls_ca_file.iter().cloned().collect(),
             certificate: options.tls_certificate.clone(),
         },
@@ -56,17 +56,20 @@ fn client_options(
             log.note_bus(event);
         }),
         ..Options::default()
-    }
+    })
 }
 
-fn credentials(options: &NatsOptions) -> Credentials {
+fn credentials(options: &NatsOptions) -> Result<Credentials, ConnectError> {
     if let Some(file) = &options.credentials_file {
-        return Credentials::File(file.clone());
+        return Ok(Credentials::File(file.clone()));
+    }
+    if let Some(seed) = options.nkey_seed()? {
+        return Ok(Credentials::Nkey(seed));
     }
     if let Some((user, password)) = options.user_and_password.clone() {
-        return Credentials::UserAndPassword(user, password);
+        return Ok(Credentials::UserAndPassword(user, password));
     }
-    options.token.clone().map_or(Credentials::None, Credentials::Token)
+    Ok(options.token.clone().map_or(Credentials::None, Credentials::Token))
 }
 
 fn note(link: &Link, event: &Event<'_>) {

@@ -7,10 +7,12 @@ use async_nats::ConnectOptions;
 use async_nats::rustls::pki_types::pem::PemObject as _;
 use async_nats::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use async_nats::rustls::{ClientConfig, RootCertStore};
+use nkeys::KeyPair;
 
 use super::NatsOptions;
 
 const CREDENTIALS: &str = "nats.credentials_file";
+const SEED: &str = "nats.nkey_seed_file";
 const CA: &str = "nats.tls_ca_file";
 const CERTIFICATE: &str = "nats.tls_certificate_file";
 const KEY: &str = "nats.tls_key_file";
@@ -25,6 +27,9 @@ pub(super) fn problems(options: &NatsOptions) -> Vec<(&'static str, String)> {
     };
     if let Some(path) = &options.credentials_file {
         note(CREDENTIALS, path, credentials(path).map(drop));
+    }
+    if let Some(path) = &options.nkey_seed_file {
+        note(SEED, path, nkey_seed(path).map(drop));
     }
     if let Some(path) = &options.tls_ca_file {
         note(CA, path, authorities(path));
@@ -51,6 +56,16 @@ pub(super) fn credentials(path: &Path) -> Result<String, String> {
     match ConnectOptions::new().credentials(&text) {
         Ok(_) => Ok(text),
         Err(error) => Err(format!("is not a credentials file with a JWT and a seed: {error}")),
+    }
+}
+
+/// The seed in a file, if it is usable.
+pub(super) fn nkey_seed(path: &Path) -> Result<String, String> {
+    let text = String::from_utf8(read(path)?).map_err(|_| "is not text".to_owned())?;
+    let seed = text.trim();
+    match KeyPair::from_seed(seed) {
+        Ok(_) => Ok(seed.to_owned()),
+        Err(error) => Err(format!("is not the seed of an nkey: {error}")),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::store::provision::{StreamOptions, provision};
 use peerd_protocol::subject::Subjects;
 
 const STREAMS: StreamOptions = StreamOptions {
+    is_created: true,
     replicas: 1,
     in_memory: false,
     max_age: Duration::ZERO,
