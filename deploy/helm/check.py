@@ -17,7 +17,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 # The oldest release that the charts allow, and the newest that has schemas here.
 KUBERNETES = ("1.29", kubernetes_validate.latest_version().removesuffix(".0"))
-PEERD = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target") / "debug" / "peerd"
+# Beside a build of it; an absolute folder of cargo stays as it is.
+PEERD = ROOT / (os.environ.get("CARGO_TARGET_DIR") or "target") / "debug" / "peerd"
 
 CASES = {
     "defaults": {},

@@ -153,8 +153,9 @@ class Daemon:
 
 @contextlib.asynccontextmanager
 async def connection(url, **options):
-    nc = await nats.connect(url, allow_reconnect=False, **options)
+    nc = nats.NATS()
     try:
+        await nc.connect(url, allow_reconnect=False, **options)
         yield nc
     finally:
         await nc.close()

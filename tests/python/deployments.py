@@ -64,7 +64,7 @@ def configuration(folder, uncommented=()):
     copies = folder / "conf"
     copies.mkdir(parents=True)
     for source in NATS.glob("*.conf"):
-        text = re.sub(r'listen: "[\d.]+:\d+"', 'listen: "127.0.0.1:-1"', source.read_text())
+        text = re.sub(r'(listen|http): "[\d.]+:\d+"', r'\1: "127.0.0.1:-1"', source.read_text())
         for option in uncommented:
             text = text.replace(option, option.removeprefix("# "))
         (copies / source.name).write_text(text)

@@ -33,6 +33,7 @@ CONFIGURATIONS = [
     ("mapping", "nats"),
     ("websocket", "nats"),
     ("websocket", "websocket"),
+    ("container", "websocket"),
     ("mqtt", "nats"),
     ("tls", "nats"),
     ("tls", "websocket"),
