@@ -1,7 +1,7 @@
 """Starts each configuration of deploy/nats, with a peerd that has the permissions given there.
 
-The files are used as they are, but for the ports, which are random, and for options that are commented
-out.
+The files are used as they are, but for the ports, which are random, and for options that are
+commented out.
 """
 
 import asyncio

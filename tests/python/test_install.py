@@ -53,9 +53,10 @@ class Releases:
         subprocess.run([DEPLOY / "release" / "archive", binary, TARGET, files], check=True)
         subprocess.run([DEPLOY / "release" / "checksums", files], check=True)
 
-    def install(self, *arguments, url=None, **options):
-        environment = os.environ | {"PEERD_RELEASES": url or self.url}
-        command = ["sh", DEPLOY / "install.sh", "--to", options.pop("to", self.directory), *arguments]
+    def install(self, *arguments, **options):
+        environment = os.environ | {"PEERD_RELEASES": self.url}
+        to = options.pop("to", self.directory)
+        command = ["sh", DEPLOY / "install.sh", "--to", to, *arguments]
         return subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=DEADLINE_S, **options
         )
