@@ -62,6 +62,15 @@ KINDS = {
     "everything": "ConfigMap Deployment NetworkPolicy PodDisruptionBudget Service ServiceMonitor",
     "nothing optional": "ConfigMap Deployment Service",
 }
+# Well-formed, and of nobody: the seed is all zeros.
+CREDENTIALS = """-----BEGIN NATS USER JWT-----
+e30.e30.e30
+------END NATS USER JWT------
+
+-----BEGIN USER NKEY SEED-----
+SUAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAEQ
+------END USER NKEY SEED------
+"""
 WRONG = {
     "an unknown value": {"replicaCount": 3},
     "an unknown section": {"config": {"stroam": {"replicas": 3}}},
@@ -140,17 +149,32 @@ def check_pod(found: list[dict], is_sidecar: bool) -> None:
         raise Problem("a change of the configuration does not restart the pods")
 
 
+def environment_of(pod: dict, files: Path) -> dict[str, str]:
+    """The variables of peerd's container, with mounted secrets in a folder of this machine."""
+    spec = pod["spec"]
+    containers = spec.get("initContainers", []) + spec["containers"]
+    [peerd] = [one for one in containers if one["name"] == "peerd"]
+    # A variable from a secret has some text.
+    values = {one["name"]: one.get("value", "text") for one in peerd["env"]}
+    return {name: re.sub(r"^/etc/peerd-\w+", str(files), value) for name, value in values.items()}
+
+
 def check_config(found: list[dict]) -> None:
-    """The configuration is one that peerd accepts, if a build of it is here."""
+    """peerd accepts the configuration and the variables, if a build of it is here."""
     [file] = [one["data"]["peerd.toml"] for one in found if one["kind"] == "ConfigMap"]
     if not PEERD.exists():
         return
-    with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
-        config.write(file)
-        config.flush()
-        command = [PEERD, "check-config", "--config", config.name]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "peerd.toml").write_text(file)
+        (folder / "nats.creds").write_text(CREDENTIALS)
+        subprocess.run([ROOT / "deploy" / "nats" / "test-ca", folder], check=True)
+        for kind in ("crt", "key"):
+            (folder / f"server.{kind}").rename(folder / f"tls.{kind}")
         clean = {k: v for k, v in os.environ.items() if not k.startswith("PEERD")}
-        run = subprocess.run(command, capture_output=True, text=True, env=clean, cwd="/")
+        command = [PEERD, "check-config", "--config", folder / "peerd.toml"]
+        environment = clean | environment_of(pod_of(found), folder)
+        run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder)
         if run.returncode:
             raise Problem(f"peerd refuses the configuration:\n{file}\n{run.stdout}{run.stderr}")
 
