@@ -3,6 +3,7 @@
 import functools
 import os
 import platform
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -36,6 +37,8 @@ class Releases:
         self.folder = folder
         self.directory = folder / "bin"
         self.directory.mkdir()
+        # The sources may be where only root can read.
+        self.installer = shutil.copy(DEPLOY / "install.sh", folder)
         for version in ("1.0.0", "2.0.0"):
             self.release(version)
         latest = folder / "www" / "latest" / "download"
@@ -56,9 +59,15 @@ class Releases:
     def install(self, *arguments, **options):
         environment = os.environ | {"PEERD_RELEASES": self.url}
         to = options.pop("to", self.directory)
-        command = ["sh", DEPLOY / "install.sh", "--to", to, *arguments]
+        command = ["sh", self.installer, "--to", to, *arguments]
         return subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=DEADLINE_S, **options
+            command,
+            env=environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            **options,
         )
 
     def installed(self):
