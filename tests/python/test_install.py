@@ -89,7 +89,7 @@ def releases():
         handler = functools.partial(Quiet, directory=folder / "www")
         with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
             releases.url = f"http://127.0.0.1:{server.server_port}"
-            thread = threading.Thread(target=server.serve_forever)
+            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
             thread.start()
             yield releases
             server.shutdown()
