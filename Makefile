@@ -64,7 +64,7 @@ fuzz: ## fuzz the decoders: TARGET=bodies SECONDS=600; without TARGET, each in t
 fuzz-keep: ## add the inputs that `make fuzz` found to fuzz/corpus, and drop those that add no coverage
 	@fuzz/run keep $(TARGET)
 
-check: ## check format, lints, imports, documentation, links, listings, tables, alerts, the image; writes nothing
+check: ## check format, lints, imports, documentation, links, listings, tables, alerts, image, charts, scripts; writes nothing
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -78,6 +78,8 @@ check: ## check format, lints, imports, documentation, links, listings, tables, 
 	docs/conformance
 	deploy/prometheus/check
 	CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" deploy/docker/check
+	CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" deploy/helm/check
+	deploy/check
 
 bench: ## measure the figures of docs/performance.md; ROWS=throughput,latency: some rows; QUICK=1: short, writes nothing
 	@cargo build --locked --release --bin peerd --example performance

