@@ -37,7 +37,11 @@ export interface ZIMSupportedEventHandler {
   messageEdited: Handler<event.ZIMEventOfMessageEditedResult>;
   messagePinStatusChanged: Handler<event.ZIMEventOfMessagePinStatusChangedResult>;
   blacklistChanged: Handler<event.ZIMEventOfBlacklistChangedResult>;
-  /** peerd's own: the other user is typing. */
+}
+
+/** Events of peerd that the SDK has not. */
+export interface PeerdEventHandler {
+  /** The other user is typing, or stopped. Assume so some seconds after the last event. */
   typing: Handler<PeerdTypingEvent>;
 }
 

@@ -4,7 +4,7 @@ export type { EncodingName } from "./encoding.js";
 export { PeerError } from "./errors.js";
 export type { ZIMError } from "./errors.js";
 export { UNSUPPORTED_EVENTS } from "./handlers.js";
-export type { ZIMEventHandler } from "./handlers.js";
+export type { PeerdEventHandler, ZIMEventHandler } from "./handlers.js";
 export type {
   PeerdOptions,
   Upload,

@@ -1,5 +1,7 @@
 // Listeners of events.
-import type { ZIMEventHandler } from "./handlers.js";
+import type { PeerdEventHandler, ZIMEventHandler } from "./handlers.js";
+
+type Handlers = ZIMEventHandler & PeerdEventHandler;
 
 type Listener = (...args: never[]) => void;
 
@@ -25,7 +27,7 @@ export class Listeners {
     this.#of.clear();
   }
 
-  emit<E extends keyof ZIMEventHandler>(event: E, ...args: Parameters<ZIMEventHandler[E]>): void {
+  emit<E extends keyof Handlers>(event: E, ...args: Parameters<Handlers[E]>): void {
     for (const listener of [...(this.#of.get(event) ?? [])]) {
       try {
         (listener as (...given: unknown[]) => void)(...args);

@@ -5,7 +5,7 @@ import type { ZIMMediaMessage } from "./types/messages.js";
 
 /** Uploads a file and resolves with its URL, and other fields of the message to set. */
 export type Upload = (
-  file: Blob & { readonly name?: string },
+  file: File,
   context: {
     message: ZIMMediaMessage;
     onProgress: (currentBytes: number, totalBytes: number) => void;

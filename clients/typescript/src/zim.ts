@@ -4,7 +4,7 @@ import type { Connect } from "./connection.js";
 import type { Credentials } from "./credentials.js";
 import { PeerError, invalid } from "./errors.js";
 import type { ZIMError } from "./errors.js";
-import type { ZIMEventHandler } from "./handlers.js";
+import type { PeerdEventHandler, ZIMEventHandler } from "./handlers.js";
 import { settings } from "./options.js";
 import type {
   PeerdOptions,
@@ -88,12 +88,16 @@ export class ZIM extends Local {
   }
 
   /** Adds a listener. Unlike in the SDK, several listeners of an event are called. */
-  on<K extends keyof ZIMEventHandler>(type: K, listener: ZIMEventHandler[K]): void {
+  on<K extends keyof ZIMEventHandler>(type: K, listener: ZIMEventHandler[K]): void;
+  on<K extends keyof PeerdEventHandler>(type: K, listener: PeerdEventHandler[K]): void;
+  on(type: string, listener: (...parameters: never[]) => void): void {
     this.listeners.add(type, listener);
   }
 
   /** Removes a listener, or all of the event. */
-  off<K extends keyof ZIMEventHandler>(type: K, listener?: ZIMEventHandler[K]): void {
+  off<K extends keyof ZIMEventHandler>(type: K, listener?: ZIMEventHandler[K]): void;
+  off<K extends keyof PeerdEventHandler>(type: K, listener?: PeerdEventHandler[K]): void;
+  off(type: string, listener?: (...parameters: never[]) => void): void {
     this.listeners.remove(type, listener);
   }
 

@@ -189,7 +189,7 @@ export abstract class Sending extends Messages {
         notification?.onMediaUploadingProgress?.(message, current, total);
       const uploaded = await upload(file, { message, onProgress, signal: aborted.signal });
       if (aborted.signal.aborted) throw cancelled();
-      const given = { fileName: file.name ?? "", fileSize: file.size };
+      const given = { fileName: file.name, fileSize: file.size };
       Object.assign(message, given, uploaded);
     } catch (error) {
       throw aborted.signal.aborted ? cancelled() : error;

@@ -145,7 +145,7 @@ export interface ZIMMediaMessageLiteInfo extends ZIMMessageLiteInfo {
   /** At most 2 KB together with the URLs. */
   fileName?: string;
   /** Uploaded by the `upload` option before the send. */
-  fileLocalPath?: Blob & { readonly name?: string };
+  fileLocalPath?: File;
   /** Passed through by peerd, which stores no media. */
   fileDownloadUrl?: string;
   fileUID?: string;
@@ -268,7 +268,7 @@ export interface ZIMMessage {
 /** Media message. */
 export interface ZIMMediaMessage extends ZIMMessage {
   /** Uploaded by the `upload` option before the send. */
-  fileLocalPath?: Blob & { readonly name?: string };
+  fileLocalPath?: File;
   /** Passed through by peerd, which stores no media. */
   fileDownloadUrl?: string;
   fileUID?: string;
@@ -288,7 +288,7 @@ export interface ZIMTextMessage extends ZIMMessage {
 export interface ZIMCustomMessage extends ZIMMessage {
   message: string;
   searchedContent?: string;
-  subType?: number;
+  subType: number;
   type: ZIMMessageType.Custom;
 }
 
@@ -358,8 +358,8 @@ export interface ZIMRevokeMessage extends ZIMMessage {
 
 /** Combine message. */
 export interface ZIMCombineMessage extends ZIMMessage {
-  title?: string;
-  summary?: string;
+  title: string;
+  summary: string;
   /** Left out: the messages inside are always there. */
   combineID?: string;
   messageList: ZIMMessage[];
