@@ -79,7 +79,7 @@ export class Calls {
     const began = Date.now();
     let body = first;
     let isInDoubt = false;
-    let failure: Error = networkError("not connected");
+    let failure: Error | undefined;
     for (let attempt = 1; !signal.aborted; attempt += 1) {
       if (!options.isOfSession) await this.gate.ready(signal);
       if (signal.aborted) break;
@@ -100,7 +100,7 @@ export class Calls {
       const least = failure instanceof PeerError ? (failure.retryAfterMs ?? 0) : 0;
       await pause(Math.max(least, backoff.next()), signal);
     }
-    throw options.signal?.aborted ? notLoggedIn() : failure;
+    throw options.signal?.aborted ? notLoggedIn() : (failure ?? networkError("not connected"));
   }
 
   async #once(method: Method, body: unknown): Promise<unknown> {
