@@ -92,13 +92,16 @@ export class Connection {
   }
 
   async #follow(nats: NatsConnection): Promise<void> {
-    void nats.closed().then((error) => this.#closed(error ?? undefined));
+    let refusal: Error | undefined;
+    void nats.closed().then((error) => this.#closed(refusal ?? error ?? undefined));
     for await (const status of nats.status()) {
+      if (status.type === "error" && isRefused(status.error)) refusal = status.error;
       if (status.type === "disconnect") this.#lost();
       // The library asks for the delay several times for each attempt.
       if (status.type === "reconnecting") this.#reconnects.next();
       if (status.type === "reconnect") {
         this.#reconnects.reset();
+        refusal = undefined;
         this.#isUp = true;
         this.listener.onRestored();
       }

@@ -72,6 +72,7 @@ export class Proxy {
       [upstream, client],
     ] as const) {
       this.#sockets.add(one);
+      one.setNoDelay();
       one.on("error", () => other.destroy());
       one.on("close", () => {
         this.#sockets.delete(one);
