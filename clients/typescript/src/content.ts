@@ -2,7 +2,8 @@
 import type { ContentBodyWithMessageFields, SendConfigBody } from "./generated/requests.js";
 import { invalid } from "./errors.js";
 import { ZIMMessageType } from "./types/enums.js";
-import type { ZIMMessage, ZIMMessageSendConfig } from "./types/messages.js";
+import type { ZIMMessageSendConfig } from "./types/message-configs.js";
+import type { ZIMMessage } from "./types/messages.js";
 
 const MEDIA = ["fileDownloadUrl", "fileName", "fileSize", "fileUID"];
 const VIDEO = ["videoFirstFrameDownloadUrl", "videoFirstFrameWidth", "videoFirstFrameHeight"];

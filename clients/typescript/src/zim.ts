@@ -174,7 +174,6 @@ export class ZIM extends Local {
 }
 
 // The unsupported methods, see there.
-// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export interface ZIM extends UnsupportedMethods {}
 refuseUnsupported(ZIM.prototype);
 

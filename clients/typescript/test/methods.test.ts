@@ -388,6 +388,20 @@ test("media are uploaded by the application, and an upload can be cancelled", as
       [fileDownloadUrl, fileName, fileSize],
       ["https://example.com/photo", "photo.png", 5],
     );
+    const items = [text("two photos"), image(), image()];
+    const multiple = { type: ZIMMessageType.Multiple, messageInfoList: items } as ZIMMessage;
+    const progress: number[] = [];
+    await alice.zim.sendMessage(
+      multiple,
+      bob.id,
+      PEER,
+      {},
+      {
+        onMultipleMediaUploadingProgress: (_, current, total, index) =>
+          progress.push(current, total, index),
+      },
+    );
+    assert.deepEqual(progress, [5, 10, 1, 10, 10, 2]);
     isEndless = true;
     const cancelled = image();
     const sending = alice.zim.sendMessage(cancelled, bob.id, PEER, {});

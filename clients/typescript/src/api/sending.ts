@@ -12,13 +12,12 @@ import {
 } from "../types/enums.js";
 import type { CallOptions } from "../calls.js";
 import type {
-  ZIMMediaMessage,
   ZIMMediaMessageSendNotification,
-  ZIMMessage,
   ZIMMessageSendConfig,
   ZIMMessageSendNotification,
   ZIMSendingMessageCancelConfig,
-} from "../types/messages.js";
+} from "../types/message-configs.js";
+import type { ZIMMediaMessage, ZIMMessage, ZIMMultipleMessage } from "../types/messages.js";
 import type * as result from "../types/results.js";
 import { nameOnly, peer } from "./base.js";
 import { Messages } from "./messages.js";
@@ -173,29 +172,53 @@ export abstract class Sending extends Messages {
     });
   }
 
-  /** Uploads the file of a media message that has no URL yet. */
+  /** Uploads the files of a message, or of the items of a Multiple, that have no URL yet. */
   async #upload(
-    message: ZIMMediaMessage,
+    message: ZIMMessage,
     notification: ZIMMessageSendNotification | undefined,
   ): Promise<void> {
-    const file = message.fileLocalPath;
-    if (!file || message.fileDownloadUrl) return;
-    const { upload } = this.settings;
-    if (!upload) throw invalid("fileLocalPath needs the `upload` option: peerd stores no media");
+    const multiple = message as ZIMMultipleMessage;
+    const isMultiple = message.type === ZIMMessageType.Multiple;
+    const items = (isMultiple ? multiple.messageInfoList : [message]) as ZIMMediaMessage[];
+    const waiting = [...items.entries()].filter(
+      ([, item]) => item.fileLocalPath && !item.fileDownloadUrl,
+    );
+    if (waiting.length === 0) return;
     const aborted = new AbortController();
     this.#uploads.set(message, aborted);
+    const total = waiting.reduce((sum, [, item]) => sum + (item.fileLocalPath?.size ?? 0), 0);
+    let done = 0;
     try {
-      const onProgress = (current: number, total: number): void =>
-        notification?.onMediaUploadingProgress?.(message, current, total);
-      const uploaded = await upload(file, { message, onProgress, signal: aborted.signal });
-      if (aborted.signal.aborted) throw cancelled();
-      const given = { fileName: file.name, fileSize: file.size };
-      Object.assign(message, given, uploaded);
-    } catch (error) {
-      throw aborted.signal.aborted ? cancelled() : error;
+      for (const [index, item] of waiting) {
+        await this.#uploadOne(item, aborted.signal, (current, size) => {
+          const all = done + current;
+          if (!isMultiple) notification?.onMediaUploadingProgress?.(message, current, size);
+          const report = notification?.onMultipleMediaUploadingProgress;
+          if (isMultiple) report?.(multiple, all, total, index, current, size);
+        });
+        done += item.fileLocalPath?.size ?? 0;
+      }
     } finally {
       this.#uploads.delete(message);
     }
+  }
+
+  async #uploadOne(
+    message: ZIMMediaMessage,
+    signal: AbortSignal,
+    onProgress: (current: number, total: number) => void,
+  ): Promise<void> {
+    const { upload } = this.settings;
+    const file = message.fileLocalPath;
+    if (!file) return;
+    if (!upload) throw invalid("fileLocalPath needs the `upload` option: peerd stores no media");
+    try {
+      const uploaded = await upload(file, { message, onProgress, signal });
+      Object.assign(message, { fileName: file.name, fileSize: file.size }, uploaded);
+    } catch (error) {
+      throw signal.aborted ? cancelled() : error;
+    }
+    if (signal.aborted) throw cancelled();
   }
 }
 
