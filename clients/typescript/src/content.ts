@@ -36,7 +36,10 @@ function content(message: { type: number }): Record<string, unknown> {
   if (!fields) throw invalid(`a message of type ${message.type} cannot be sent`);
   const picked = { type: message.type, ...pick(message, fields) } as Record<string, unknown>;
   if (message.type === ZIMMessageType.Multiple) {
-    picked["messageInfoList"] = list(picked["messageInfoList"]).map(content);
+    const { failedIndexList = [] } = message as { failedIndexList?: number[] };
+    const items = list(picked["messageInfoList"]);
+    const sent = items.filter((_, index) => !failedIndexList.includes(index));
+    picked["messageInfoList"] = sent.map(content);
   }
   if (message.type === ZIMMessageType.Combine) {
     picked["messageList"] = list(picked["messageList"]).map((one) => ({

@@ -137,7 +137,10 @@ export class Inbox {
     const wasIncomplete = this.#isIncomplete;
     this.#isIncomplete = false;
     try {
-      this.covered(await this.owner.repair(since));
+      const revision = await this.owner.repair(since);
+      // peerd's store may have gone back to an earlier state.
+      if (revision < since) this.revision = revision;
+      this.covered(revision);
     } catch (error) {
       this.#isIncomplete ||= wasIncomplete;
       throw error;

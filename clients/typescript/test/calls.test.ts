@@ -81,6 +81,21 @@ test("a call ends in time, and a repeat may have another body", async () => {
   assert.ok((late.bodies[1] as { revision: number }).revision >= 50);
 });
 
+test("a revision may go back, after the restore of an older backup", async () => {
+  const owner = {
+    repair: () => Promise.resolve(5),
+    readAfterCursor: () => Promise.resolve(),
+    onKicked: () => undefined,
+  };
+  const listeners = new Listeners((_, error) => assert.fail(String(error)));
+  const inbox = new Inbox({} as ZIM, listeners, new Store(), owner, (error) =>
+    assert.fail(String(error)),
+  );
+  inbox.revision = 9;
+  await inbox.repair(9);
+  assert.equal(inbox.revision, 5);
+});
+
 test("events beyond the bound are read again, and shown once", async () => {
   const store = new Store();
   const shown: number[] = [];

@@ -121,7 +121,7 @@ export abstract class Sending extends Messages {
     this.store.keep(message);
     notification?.onMessageAttached?.(message);
     try {
-      await this.#upload(message, notification);
+      await this.#upload(message, config, notification);
       const send = async (options: CallOptions): Promise<ZIMMessage> =>
         (await call(options)).message;
       const stored = await outbox.add({ message, conversationID: to, send });
@@ -175,11 +175,12 @@ export abstract class Sending extends Messages {
   /** Uploads the files of a message, or of the items of a Multiple, that have no URL yet. */
   async #upload(
     message: ZIMMessage,
+    config: ZIMMessageSendConfig,
     notification: ZIMMessageSendNotification | undefined,
   ): Promise<void> {
     const multiple = message as ZIMMultipleMessage;
     const isMultiple = message.type === ZIMMessageType.Multiple;
-    const items = (isMultiple ? multiple.messageInfoList : [message]) as ZIMMediaMessage[];
+    const items = (isMultiple ? (multiple.messageInfoList ?? []) : [message]) as ZIMMediaMessage[];
     const waiting = [...items.entries()].filter(
       ([, item]) => item.fileLocalPath && !item.fileDownloadUrl,
     );
@@ -188,16 +189,25 @@ export abstract class Sending extends Messages {
     this.#uploads.set(message, aborted);
     const total = waiting.reduce((sum, [, item]) => sum + (item.fileLocalPath?.size ?? 0), 0);
     let done = 0;
+    const failed: number[] = [];
     try {
       for (const [index, item] of waiting) {
-        await this.#uploadOne(item, aborted.signal, (current, size) => {
+        const upload = this.#uploadOne(item, aborted.signal, (current, size) => {
           const all = done + current;
           if (!isMultiple) notification?.onMediaUploadingProgress?.(message, current, size);
           const report = notification?.onMultipleMediaUploadingProgress;
           if (isMultiple) report?.(multiple, all, total, index, current, size);
         });
+        await upload.catch((error: unknown) => {
+          const isAllowed = isMultiple && config.isAllowMultipleMessagePartialFailed;
+          if (!isAllowed || aborted.signal.aborted || failed.length + 1 === items.length)
+            throw error;
+          failed.push(index);
+        });
         done += item.fileLocalPath?.size ?? 0;
       }
+      // These items are not sent.
+      if (isMultiple) multiple.failedIndexList = failed;
     } finally {
       this.#uploads.delete(message);
     }
