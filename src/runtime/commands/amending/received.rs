@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Amended, Amending, Call, Peer, WithPeer, amended, name_pages, target};
+use super::{
+    Amended, Amending, Call, Peer, WithPeer, amended, amendments_of, name_pages, state_seq, target,
+};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::runtime::tuning::LATE_WRITE_MAX;
@@ -86,19 +88,25 @@ impl<S: Store, B: Bus> Amending<'_, S, B> {
         let (user, deadline) = (call.cell, call.deadline);
         call.prepare_at_peer::<C>(other, &AmendPart::Announce(seqs.to_vec())).await?;
         let keys: Vec<OrderKey> = found.iter().map(Found::key).collect();
-        let entry_lock = self.users.entry_lock(user, deadline).await?;
-        let _pair_lock = user.pair_lock(other, deadline).await?;
-        let mut decided = self.decide(user, (other, &user.id), &keys, operation, deadline).await?;
-        let messages = std::mem::take(&mut decided.messages);
-        let mut changed = messages.iter().filter(|(_, amendment)| amendment.is_some());
-        if !changed.all(|(found, _)| seqs.contains(&found.seq())) {
-            return Ok(None);
-        }
-        let (notice, mut state_seq) = (decided.notice.clone(), 0);
-        if messages.iter().any(|(_, amendment)| amendment.is_some()) {
-            state_seq = self.store_amendments(&entry_lock, user, other, decided, deadline).await?;
-        }
-        Ok(Some(Stored { messages, notice, state_seq }))
+        let decide = async {
+            let pair_lock = user.pair_lock(other, deadline).await?;
+            let by = (other, &user.id);
+            let mut decided = self.decide(user, by, &keys, operation, deadline).await?;
+            let messages = std::mem::take(&mut decided.messages);
+            let mut changed = messages.iter().filter(|(_, amendment)| amendment.is_some());
+            if !changed.all(|(found, _)| seqs.contains(&found.seq())) {
+                return Ok((None, None));
+            }
+            let notice = decided.notice.clone();
+            let is_changed = messages.iter().any(|(_, amendment)| amendment.is_some());
+            let change = is_changed.then(|| amendments_of(other, decided));
+            Ok((change, Some((messages, notice, pair_lock))))
+        };
+        let stored = self.entries.commit_reading(user, deadline, Box::pin(decide)).await?;
+        Ok(stored.map(|(messages, notice, _)| {
+            let is_changed = messages.iter().any(|(_, amendment)| amendment.is_some());
+            Stored { messages, notice, state_seq: if is_changed { state_seq(user) } else { 0 } }
+        }))
     }
 
     /// Prepares for a change of messages that `peer.cell` sent to the caller: from now on, the
