@@ -72,6 +72,15 @@ pub struct Arrived<'a> {
     pub sender_profile: &'a Profile,
 }
 
+/// A stored message that the receiver's state has taken in.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// The events about it.
+    pub publication: Publication,
+    /// Whether its conversation is muted.
+    pub is_muted: bool,
+}
+
 /// The decision on a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
@@ -156,7 +165,7 @@ impl User {
     }
 
     /// Updates the receiver's view after `stored` has become stored.
-    pub fn receive(&mut self, stored: &Arrived<'_>, limits: &Limits) -> Publication {
+    pub fn receive(&mut self, stored: &Arrived<'_>, limits: &Limits) -> Received {
         let Arrived { message, head, fingerprint, sender_profile } = *stored;
         let other = &message.sender;
         let (changed, is_muted) = self.update(other, |conversation| {
@@ -178,7 +187,7 @@ impl User {
         if !is_muted {
             events.push(Event::TotalChanged(self.totals));
         }
-        Publication { revision, events }
+        Received { publication: Publication { revision, events }, is_muted }
     }
 }
 
