@@ -101,10 +101,12 @@ impl User {
         if limits.require_known_receiver && !self.is_known() {
             return Err(Rejection::TargetNotFound);
         }
-        if self.blocked.contains(from) {
-            return Err(Rejection::BlockedByReceiver);
-        }
-        Ok(())
+        self.refuse_blocked(from)
+    }
+
+    /// Refuses a user whom this user blocked.
+    pub fn refuse_blocked(&self, from: &UserId) -> Result<(), Rejection> {
+        if self.blocked.contains(from) { Err(Rejection::BlockedByReceiver) } else { Ok(()) }
     }
 
     /// A Command message, which has no place: it is delivered live and forgotten.

@@ -201,8 +201,8 @@ impl<'p, S: Store, B: Bus> Amending<'p, S, B> {
         let (key, operation) = part.into_operation();
         let decide = async {
             let pair_lock = cell.pair_lock(from, deadline).await?;
-            if operation.is_refused_to_blocked() && cell.lock().blocked.contains(from) {
-                return Err(Rejection::BlockedByReceiver.into());
+            if operation.is_refused_to_blocked() {
+                cell.lock().refuse_blocked(from)?;
             }
             let keys = [key];
             let mut decided = self.decide(cell, (from, from), &keys, &operation, deadline).await?;

@@ -21,6 +21,7 @@ use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::runtime::commit::{Change, Events, Write};
 use crate::runtime::history::Reader;
+use crate::runtime::injected;
 use crate::runtime::parts::Parts;
 use crate::runtime::users::UserCell;
 use crate::store::{Store, StreamId};
@@ -172,10 +173,7 @@ async fn change_at_keeper<S: Store, B: Bus>(
 }
 
 fn refuse_blocked(user: &UserState, from: &UserId) -> Result<(), Rejection> {
-    if user.blocked.contains(from) && !failpoint::is(Fault::BlockedPins) {
-        return Err(Rejection::BlockedByReceiver);
-    }
-    Ok(())
+    injected::unless_blocked(Fault::BlockedPins, user.refuse_blocked(from))
 }
 
 fn known(cell: &UserCell, other: &UserId) -> Conversation {

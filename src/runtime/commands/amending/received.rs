@@ -7,6 +7,7 @@ use super::{
 };
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
+use crate::runtime::injected;
 use crate::runtime::tuning::LATE_WRITE_MAX;
 use crate::storage::reads::Found;
 use crate::store::Store;
@@ -15,7 +16,6 @@ use peerd_core::amend::{Notice, Operation};
 use peerd_core::amendment::Amendment;
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::message::Message;
-use peerd_core::rejection::Rejection;
 use peerd_protocol::failure::{CallError, Failure};
 
 /// Changes of messages that are stored.
@@ -117,11 +117,10 @@ impl<S: Store, B: Bus> Amending<'_, S, B> {
         Peer { cell, from, deadline, .. }: Peer<'_, S, B>,
     ) -> Result<AmendAnswer, CallError> {
         cell.note_may_change(deadline + LATE_WRITE_MAX);
+        let seqs = if failpoint::is(Fault::PageUnnamed) { &[] } else { seqs };
         let named = self.entries.commit(cell, deadline, |user, _| {
-            if user.blocked.contains(from) && !failpoint::is(Fault::BlockedReacts) {
-                return Err(Rejection::BlockedByReceiver);
-            }
-            Ok(name_pages(user, from, seqs).filter(|_| !failpoint::is(Fault::PageUnnamed)))
+            injected::unless_blocked(Fault::BlockedReacts, user.refuse_blocked(from))?;
+            Ok(name_pages(user, from, seqs))
         });
         named.await?;
         Ok(AmendAnswer::unchanged())
