@@ -20,8 +20,6 @@ pub mod unreadable;
 
 mod fields;
 #[cfg(test)]
-mod golden;
-#[cfg(test)]
 mod tests;
 pub mod tuning;
 

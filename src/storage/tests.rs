@@ -46,7 +46,7 @@ const SUBSCRIPTIONS: &str = include_str!("../../tests/golden/subscriptions-v1.tx
 const BLOCKS: &str = include_str!("../../tests/golden/blocks-v3.txt");
 
 fn golden(file: &'static str) -> Vec<(&'static str, Vec<u8>)> {
-    crate::storage::golden::lines(file)
+    crate::wire::golden::lines(file)
 }
 
 /// Fields of a later release.
@@ -407,7 +407,7 @@ fn assert_written<'a>(
     file: &'static str,
 ) {
     let bytes = |(name, bytes): (&'a str, Result<Bytes, _>)| (name, bytes.expect("fits").to_vec());
-    crate::storage::golden::assert_same(&written.map(bytes).collect::<Vec<_>>(), &golden(file));
+    crate::wire::golden::assert_same(&written.map(bytes).collect::<Vec<_>>(), &golden(file));
 }
 
 #[test]
