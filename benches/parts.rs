@@ -80,8 +80,8 @@ fn receive(
     let fingerprint = delivery.send.draft.fingerprint();
     let sender_profile = &delivery.from_profile;
     let arrived = Arrived { message: &message, head, fingerprint, sender_profile };
-    let publication = bob.receive(&arrived, &Limits::default());
-    (message, publication)
+    let received = bob.receive(&arrived, &Limits::default());
+    (message, received.publication)
 }
 
 /// bob, with `conversations` of one message each.

@@ -1,9 +1,10 @@
 //! Failpoints: faults that a test injects, to show that the checks find them.
 //!
 //! A test sets one for its own thread. In a release build [`is`] is always `false`, and the code
-//! behind it is compiled out. Faults are injected in `store`, `cluster` and `runtime`, and by the
-//! simulation into the messages that an instance sends. The pure layers have none: `peerd-core`,
-//! `peerd-protocol` and `wire`.
+//! behind it is compiled out. Faults are injected where pure code is called, in `runtime` and
+//! `cluster::heartbeat`, and by the simulation into its store and the messages that an instance
+//! sends. Pure code has none: `peerd-core`, `peerd-protocol`, `wire`, and the decisions and
+//! trackers of the other layers.
 
 /// A fault that the simulation must find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,3 +8,7 @@ pub mod probe;
 
 #[cfg(test)]
 mod fits;
+#[cfg(test)]
+pub(crate) mod golden;
+#[cfg(test)]
+mod tests;

@@ -12,9 +12,13 @@ use super::host::Host;
 use super::lease::Lease;
 use super::tuning::{BEATS_PER_TTL, PUBLISHED_TTL};
 use crate::clock::Clock;
+use crate::failpoint::{self, Fault};
 use crate::storage::owners::{self, Key, Member, MemberId, PublishedUpTo};
 use crate::store::AppendError;
 use crate::store::registry::Registry;
+
+/// The lease of an injected fault, in milliseconds.
+const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
 
 /// Sends the heartbeats of one member.
 pub(super) struct Heartbeat<R, H> {
@@ -143,6 +147,7 @@ impl<R: Registry, H: Host> Heartbeat<R, H> {
         let (expected, ttl) = (Some(expected_seq), Some(self.ttl));
         self.seq = self.registry.put(key, entry, expected, ttl, self.deadline()).await?;
         let ttl_ms = u64::try_from(self.ttl.as_millis()).unwrap_or(u64::MAX);
+        let ttl_ms = if failpoint::is(Fault::LeaseIgnored) { YEAR_MS } else { ttl_ms };
         self.lease.extend(given, ttl_ms);
         Ok(())
     }

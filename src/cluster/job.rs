@@ -18,7 +18,7 @@ use super::tuning::{
     GIVEN_UP_STAYS, HAND_OVER_PATIENCE, HAND_OVER_REST, JOB_TIMEOUT, LOOK_AGAIN_AFTER,
 };
 use crate::clock::Clock;
-use crate::storage::owners::{self, Key, MemberId, Owner};
+use crate::storage::owners::{self, Key, LaterFields, MemberId, Owner};
 use crate::store::AppendError;
 use crate::store::registry::Registry;
 use peerd_core::id::Partition;
@@ -126,7 +126,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
     /// Begins an action, unless one for the same partition or member is in progress.
     pub(super) fn begin(&mut self, step: Step) {
         match step {
-            Step::Claim { partition, seq, epoch, key, unpublished_since_ms, unseen } => {
+            Step::Claim { partition, seq, epoch, key, unpublished_since_ms, unseen, later } => {
                 let given_seq = self.left_over.get(&partition).map_or(0, |left| left.given_seq);
                 // The view may still show the entry from before the partition was given up.
                 if seq < given_seq || !self.busy.insert(partition) {
@@ -143,10 +143,10 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                 let permits = self.claims.clone();
                 self.set.spawn(async move {
                     let _permit = permits.acquire_owned().await;
-                    claim.claim(grant, seq, unseen).await
+                    claim.claim(grant, (seq, later), unseen).await
                 });
             }
-            Step::HandOver { partition, to, is_leaving } => {
+            Step::HandOver { partition, to, is_leaving, later } => {
                 let Some(claimed) = self.held.get(&partition).copied() else { return };
                 if !is_leaving && Instant::now() < self.rests_until {
                     return;
@@ -162,7 +162,7 @@ impl<R: Registry, H: Host> Jobs<R, H> {
                     let Ok(permit) = permits.acquire_owned().await else {
                         return Done::Kept(partition);
                     };
-                    hand_over.hand_over(partition, to, claimed, patience, permit).await
+                    hand_over.hand_over(partition, to, (claimed, later), patience, permit).await
                 });
             }
             Step::Drop { partition } => {
@@ -327,7 +327,12 @@ struct Transition<R, H> {
 }
 
 impl<R: Registry, H: Host> Transition<R, H> {
-    async fn claim(self, grant: Grant, seq: u64, unseen: Option<MemberId>) -> Done {
+    async fn claim(
+        self,
+        grant: Grant,
+        (seq, later): (u64, LaterFields),
+        unseen: Option<MemberId>,
+    ) -> Done {
         let (partition, epoch) = (grant.partition, grant.epoch);
         if let Some(member) = unseen
             && !self.is_gone(&member).await
@@ -349,6 +354,7 @@ impl<R: Registry, H: Host> Transition<R, H> {
             key: grant.key,
             since_ms: self.clock.wall_ms(),
             unpublished_since_ms: grant.unpublished_since_ms,
+            later,
         };
         self.claims.begin(partition);
         let seq = match self.put(partition, &entry, seq).await {
@@ -388,7 +394,7 @@ impl<R: Registry, H: Host> Transition<R, H> {
         self,
         partition: Partition,
         to: Option<MemberId>,
-        claimed: Claimed,
+        (claimed, later): (Claimed, LaterFields),
         patience: Option<Duration>,
         permit: OwnedSemaphorePermit,
     ) -> Done {
@@ -410,6 +416,7 @@ impl<R: Registry, H: Host> Transition<R, H> {
             key,
             since_ms: self.clock.wall_ms(),
             unpublished_since_ms,
+            later,
         };
         self.claims.begin(partition);
         let seq = match self.put(partition, &entry, seq).await {

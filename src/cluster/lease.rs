@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use super::tuning::{BEATS_PER_TTL, LEASE_BEATS};
 use crate::clock::Now;
-use crate::failpoint::{self, Fault};
 
 /// The time until which an instance may act, by both clocks of its own machine. The monotonic clock
 /// stands still while some machines sleep, and the wall clock can be set back, but not both at
@@ -64,9 +63,6 @@ impl Lease {
     /// renews it.
     #[must_use]
     pub fn holds(&self, now: Now) -> bool {
-        if failpoint::is(Fault::LeaseIgnored) {
-            return !self.is_over.load(Ordering::Acquire);
-        }
         let until_us = self.until_us.load(Ordering::Acquire);
         let holds = !self.is_over.load(Ordering::Acquire)
             && now.steady_us < until_us

@@ -22,7 +22,7 @@ use std::time::Duration;
 use super::table::Place;
 use super::tuning::SETTLED_US;
 use super::view::{Seen, View};
-use crate::storage::owners::{MemberId, Owner};
+use crate::storage::owners::{LaterFields, MemberId, Owner};
 use peerd_core::id::{OrderKey, Partition};
 
 /// The inputs of the reconciliation besides the view.
@@ -77,6 +77,8 @@ pub enum Step {
         /// makes sure of that first: an entry that is rewritten while a watch begins may arrive
         /// later than all others.
         unseen: Option<MemberId>,
+        /// What a later release stored in the owner entry.
+        later: LaterFields,
     },
     /// Hand a partition over to another member, or give it up without naming a next owner.
     HandOver {
@@ -87,6 +89,8 @@ pub enum Step {
         /// Whether the hand-over is required because this instance is leaving; otherwise it is only
         /// for balance.
         is_leaving: bool,
+        /// What a later release stored in the owner entry.
+        later: LaterFields,
     },
     /// Stop serving a partition at once: another instance has written its owner entry.
     Drop {
@@ -167,7 +171,11 @@ impl Reconciler<'_> {
         let moves = self.is_leaving || target.is_some_and(|target| target != self.me);
         let to = target.filter(|target| *target != self.me).cloned();
         let is_leaving = self.is_leaving;
-        (is_due && moves).then_some(Step::HandOver { partition, to, is_leaving })
+        (is_due && moves).then(|| {
+            let entry = view.owner(partition).and_then(|seen| seen.entry.as_ref());
+            let later = entry.map(|entry| entry.later.clone()).unwrap_or_default();
+            Step::HandOver { partition, to, is_leaving, later }
+        })
     }
 
     fn claim(&self, view: &View, partition: Partition, target: Option<&MemberId>) -> Option<Step> {
@@ -184,13 +192,15 @@ impl Reconciler<'_> {
             let unpublished = |since_ms: u64| since_ms.saturating_sub(2 * ttl_ms);
             let unpublished_since_ms = self.stands_in_since_ms.map(unpublished);
             let (epoch, key, unseen) = (u64::from(!is_new), OrderKey::ZERO, None);
-            let step = Step::Claim { partition, seq: 0, epoch, key, unpublished_since_ms, unseen };
+            let (seq, later) = (0, LaterFields::default());
+            let step =
+                Step::Claim { partition, seq, epoch, key, unpublished_since_ms, unseen, later };
             return is_target.then_some(step);
         };
         let Some(entry) = seen.entry.clone() else {
             return self.claim_damaged(view, partition, seen).filter(|_| is_target);
         };
-        let Owner { holder, next, epoch, key, since_ms, unpublished_since_ms } = entry;
+        let Owner { holder, next, epoch, key, since_ms, unpublished_since_ms, later } = entry;
         let (is_mine, from) = match (holder, next) {
             // This instance has claimed it, and the acknowledgement was lost.
             (Some(holder), _) if holder == *self.me => (true, None),
@@ -225,7 +235,8 @@ impl Reconciler<'_> {
         };
         let unseen = from.filter(|from| !view.has_ended(from));
         let seq = seen.seq;
-        is_mine.then_some(Step::Claim { partition, seq, epoch, key, unpublished_since_ms, unseen })
+        let step = Step::Claim { partition, seq, epoch, key, unpublished_since_ms, unseen, later };
+        is_mine.then_some(step)
     }
 
     /// Claims a partition whose owner entry is damaged. Its owner drops the partition on seeing
@@ -245,6 +256,7 @@ impl Reconciler<'_> {
                 .map_or(last.key, |published_up_to| published_up_to.key.max(last.key)),
             unpublished_since_ms: Some(stored_ms.saturating_sub(2 * self.ttl_us() / 1000)),
             unseen: None,
+            later: last.later.clone(),
         })
     }
 

@@ -12,8 +12,16 @@ use peerd_core::rejection::Rejection;
 
 /// The receiver's decision on a message.
 pub(super) fn accepted(accepted: Result<(), Rejection>) -> Result<(), Rejection> {
-    let is_blocked = accepted == Err(Rejection::BlockedByReceiver);
-    if is_blocked && failpoint::is(Fault::BlockIgnored) { Ok(()) } else { accepted }
+    unless_blocked(Fault::BlockIgnored, accepted)
+}
+
+/// A decision that refuses users who are blocked, which `fault` ignores.
+pub(super) fn unless_blocked(
+    fault: Fault,
+    decided: Result<(), Rejection>,
+) -> Result<(), Rejection> {
+    let is_blocked = decided == Err(Rejection::BlockedByReceiver);
+    if is_blocked && failpoint::is(fault) { Ok(()) } else { decided }
 }
 
 /// The outcome of an append that would have been stored at `seq` if no other had come first.

@@ -89,7 +89,6 @@ impl<S: Store, B: Bus> Parts<S, B> {
         });
         let sessions = Arc::new(Sessions::new(env.clone(), users.clone()));
         let entries = Arc::new(Entries {
-            env: env.clone(),
             users: users.clone(),
             publisher: publisher.clone(),
             conversations: conversations.clone(),

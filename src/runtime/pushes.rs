@@ -48,19 +48,15 @@ impl<S: Store, B: Bus> Pushes<S, B> {
         }
     }
 
-    /// Hands over an offline push if the sender asked for one, the receiver is offline and the
-    /// conversation is not muted.
+    /// Hands over the offline push of a message if the receiver is offline.
     pub(super) fn push_if_away(
         self: &Arc<Self>,
         receiver: &UserCell,
         user: &User,
-        push: Option<&Push>,
+        push: &Push,
         message: &Message,
     ) {
-        let Some(push) = push else { return };
-        let is_online = user.is_online(self.env.clock.wall_ms(), self.env.limits());
-        let is_muted = user.conversations[&message.sender].is_muted();
-        if !is_online && !is_muted {
+        if !user.is_online(self.env.clock.wall_ms(), self.env.limits()) {
             self.hand_off(receiver, push, message, user.totals.unmuted);
         }
     }

@@ -3,18 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::env::Env;
 use super::tuning::{REVISION_LAG_MAX, REVISION_RETRY_DELAY};
-use super::users::{UserCell, Users, entry_failure};
+use super::users::{UserCell, Users, Write};
 use crate::bus::Bus;
-use crate::failpoint::{self, Fault};
-use crate::storage::account;
-use crate::store::{Append, Store, StreamId};
+use crate::store::Store;
 use peerd_core::rejection::Rejection;
 use peerd_core::user::{Account, User};
-use peerd_protocol::failure::Failure;
 
 /// Stores accounts: sessions, revisions, and last-seen times.
 pub(super) struct Sessions<S, B> {
@@ -25,31 +22,6 @@ pub(super) struct Sessions<S, B> {
 impl<S: Store, B: Bus> Sessions<S, B> {
     pub(super) const fn new(env: Arc<Env<S, B>>, users: Arc<Users<S, B>>) -> Self {
         Self { env, users }
-    }
-
-    /// Stores the account. Returns the sequence of the entry.
-    pub(super) async fn store_account(
-        &self,
-        cell: &UserCell,
-        account: &Account,
-        expected_seq: u64,
-        deadline: Instant,
-    ) -> Result<u64, Failure> {
-        let mut stored = account.clone();
-        if failpoint::is(Fault::LostSession) {
-            stored.sessions.clear();
-        }
-        if failpoint::is(Fault::LostStatus) {
-            stored.custom_status = None;
-        }
-        let payload = account::encode(&stored).map_err(|_| Failure::Internal)?;
-        let subject = account::key(&self.env.subjects, cell.partition, &cell.token);
-        let stream = StreamId::State(cell.partition);
-        let entry = Append { stream, subject, payload, expected_seq };
-        let written = self.users.write(cell, entry, deadline).await;
-        let seq = written.map_err(|error| entry_failure(cell, &error))?;
-        cell.last_seen_stored_ms.store(account.last_seen_ms.unwrap_or_default(), Ordering::Relaxed);
-        Ok(seq)
     }
 
     /// Notes a call of a logged-in user, and stores its time at intervals.
@@ -74,20 +46,13 @@ impl<S: Store, B: Bus> Sessions<S, B> {
     /// Stores the last-seen time of a user, with the rest of the account. Losing it only makes a
     /// replay longer. Returns whether it is stored.
     pub(super) async fn store_last_seen(&self, cell: &UserCell) -> bool {
-        let Ok(_entry_lock) = self.users.entry_lock(cell, self.env.deadline()).await else {
-            return false;
-        };
-        let (account, expected_seq) = {
-            let user = cell.lock();
+        let decide = |user: &User| {
             // While a replay is due, the stored time is that from which it begins.
             let last_seen_ms = user.replay_due_ms.or(user.account.last_seen_ms);
-            (Account { last_seen_ms, ..user.account.clone() }, user.account_seq)
+            let account = Account { last_seen_ms, ..user.account.clone() };
+            Write::LastSeen { account, expected_seq: user.account_seq }
         };
-        let stored = self.store_account(cell, &account, expected_seq, self.env.deadline()).await;
-        if let Ok(seq) = stored {
-            cell.lock().account_seq = seq;
-        }
-        stored.is_ok()
+        self.users.store_entry(cell, self.env.deadline(), decide).await.is_ok()
     }
 
     /// Starts to store a revision that no order key shows, together with those that follow soon.

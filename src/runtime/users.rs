@@ -2,6 +2,7 @@
 //! writing to their partitions.
 
 mod deletions;
+mod entries;
 mod gap_tracker;
 mod load;
 mod log_end;
@@ -15,6 +16,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::time::Instant;
 
 pub(super) use self::deletions::unread_pages;
+pub(super) use self::entries::{AmendedPage, Keys, Removal, StoredEntry, Write};
 pub(super) use self::load::{LoadError, Stored};
 pub(super) use self::ownership::cell::{LockedUser, PairLock, QueuedPairLock, UserCell};
 pub(super) use self::ownership::{Ownership, What, Work};

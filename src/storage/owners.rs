@@ -15,18 +15,22 @@
 //! ```
 //!
 //! An entry of a later version is left alone: no instance claims a partition whose entry it cannot
-//! read.
+//! read. Fields of an owner's entry that this release does not know are kept by each claim
+//! ([`LaterFields`]); the other entries are written only by the member that they are about.
 
 use async_nats::Client;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::Kind;
+use super::tuning::{LATER_BYTES_MAX, LATER_FIELDS_MAX};
 use crate::store::jetstream::StreamNames;
 use crate::store::{ReadError, Record, survey};
 use crate::wire::packed::RecordError;
-use peerd_core::id::{OrderKey, PARTITIONS_MAX, Partition};
+use peerd_core::id::{OrderKey, Partition};
+use peerd_core::limits::PARTITIONS_MAX;
 
 const VERSION: u8 = 1;
 /// The longest ID of a member.
@@ -140,6 +144,28 @@ pub struct Owner {
     /// in milliseconds since 1970.
     #[serde(rename = "unpublishedSinceMs", default, skip_serializing_if = "Option::is_none")]
     pub unpublished_since_ms: Option<u64>,
+    /// Fields of a later release.
+    #[serde(flatten)]
+    pub later: LaterFields,
+}
+
+/// Fields of an entry that this release does not know. They are written back whenever the entry is,
+/// so that a field can be added without a new version.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Map<String, Value>")]
+pub struct LaterFields(Map<String, Value>);
+
+impl TryFrom<Map<String, Value>> for LaterFields {
+    type Error = &'static str;
+
+    fn try_from(fields: Map<String, Value>) -> Result<Self, Self::Error> {
+        let is_small = || serde_json::to_vec(&fields).is_ok_and(|it| it.len() <= LATER_BYTES_MAX);
+        if fields.len() <= LATER_FIELDS_MAX && (fields.is_empty() || is_small()) {
+            Ok(Self(fields))
+        } else {
+            Err("it has too much that is unknown")
+        }
+    }
 }
 
 /// The published-up-to time of a member. It outlives the member's own entry, for the instance that
@@ -170,7 +196,7 @@ mod order_key {
     use serde::{Deserialize as _, Serialize as _};
 
     use peerd_core::id::OrderKey;
-    use peerd_protocol::content::NUMBER_MAX;
+    use peerd_core::limits::NUMBER_MAX;
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     pub(super) fn serialize<S: serde::Serializer>(
@@ -325,6 +351,7 @@ mod tests {
             key: OrderKey(7),
             since_ms: 1_800_000_000_000,
             unpublished_since_ms: None,
+            later: LaterFields::default(),
         };
         let text =
             br#"{"version":1,"holder":"a","next":null,"epoch":3,"key":7,"sinceMs":1800000000000}"#;
@@ -343,6 +370,37 @@ mod tests {
         );
         let covering = PublishedUpTo { claimed_seq: 7, ..published_up_to };
         assert_eq!(decode(&encode(&covering).expect("writable")), Ok(covering));
+    }
+
+    #[test]
+    fn unknown_fields_of_an_owner_are_kept() {
+        let text = br#"{"version":1,"holder":"a","next":null,"epoch":3,"key":7,"sinceMs":5,"zone":{"name":"z","ranks":[1,-2,0.5,null]}}"#;
+        let owner = decode::<Owner>(text).expect("readable");
+        assert_eq!(&encode(&owner).expect("writable")[..], text);
+        let next = Owner { holder: None, epoch: 4, ..owner.clone() };
+        let next = decode::<Owner>(&encode(&next).expect("writable")).expect("readable");
+        assert_eq!((next.later, next.epoch), (owner.later, 4));
+    }
+
+    #[test]
+    fn unknown_fields_of_an_owner_are_bounded() {
+        let read = |fields: &[(String, String)]| {
+            let mut entry: Value =
+                serde_json::from_slice(&encode(&Owner::default()).expect("writable"))
+                    .expect("JSON");
+            for (name, value) in fields {
+                entry[name] = value.as_str().into();
+            }
+            decode::<Owner>(entry.to_string().as_bytes())
+        };
+        // `{"x":"…"}`
+        let most = "x".repeat(LATER_BYTES_MAX - 8);
+        assert!(read(&[("x".into(), most.clone())]).is_ok());
+        assert!(read(&[("x".into(), most + "x")]).is_err());
+        let many =
+            |count| -> Vec<_> { (0..count).map(|at| (format!("x{at}"), String::new())).collect() };
+        assert!(read(&many(LATER_FIELDS_MAX)).is_ok());
+        assert!(read(&many(LATER_FIELDS_MAX + 1)).is_err());
     }
 
     #[test]

@@ -4,7 +4,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::failpoint::{self, Fault};
 use crate::store::StreamId;
 
 /// The watermark of a stream.
@@ -56,9 +55,6 @@ impl Watermarks {
     /// The stream's watermark.
     #[must_use]
     pub fn get(&self, stream: StreamId) -> u64 {
-        if failpoint::is(Fault::StaleCopy) {
-            return 0;
-        }
         self.of(stream).map_or(0, |watermark| watermark.seq.load(Ordering::Acquire))
     }
 

@@ -5,6 +5,7 @@ pub mod amend;
 pub mod amendment;
 pub mod audit;
 pub mod blocklist;
+pub mod by_user;
 pub mod changes;
 pub mod clear;
 pub mod clock;

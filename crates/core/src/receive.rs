@@ -72,6 +72,15 @@ pub struct Arrived<'a> {
     pub sender_profile: &'a Profile,
 }
 
+/// A stored message that the receiver's state has taken in.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// The events about it.
+    pub publication: Publication,
+    /// Whether its conversation is muted.
+    pub is_muted: bool,
+}
+
 /// The decision on a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
@@ -92,10 +101,12 @@ impl User {
         if limits.require_known_receiver && !self.is_known() {
             return Err(Rejection::TargetNotFound);
         }
-        if self.blocked.contains(from) {
-            return Err(Rejection::BlockedByReceiver);
-        }
-        Ok(())
+        self.refuse_blocked(from)
+    }
+
+    /// Refuses a user whom this user blocked.
+    pub fn refuse_blocked(&self, from: &UserId) -> Result<(), Rejection> {
+        if self.blocked.contains(from) { Err(Rejection::BlockedByReceiver) } else { Ok(()) }
     }
 
     /// A Command message, which has no place: it is delivered live and forgotten.
@@ -156,7 +167,7 @@ impl User {
     }
 
     /// Updates the receiver's view after `stored` has become stored.
-    pub fn receive(&mut self, stored: &Arrived<'_>, limits: &Limits) -> Publication {
+    pub fn receive(&mut self, stored: &Arrived<'_>, limits: &Limits) -> Received {
         let Arrived { message, head, fingerprint, sender_profile } = *stored;
         let other = &message.sender;
         let (changed, is_muted) = self.update(other, |conversation| {
@@ -178,7 +189,7 @@ impl User {
         if !is_muted {
             events.push(Event::TotalChanged(self.totals));
         }
-        Publication { revision, events }
+        Received { publication: Publication { revision, events }, is_muted }
     }
 }
 

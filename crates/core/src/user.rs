@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-
 use super::blocklist::Blocklist;
+use super::by_user::ByUser;
 use super::conversation::{Conversation, Gone, Settings};
 use super::encoding::Encoding;
 use super::event::{Events, Publication, Revision, Totals};
@@ -66,7 +65,7 @@ pub struct User {
     /// The account's sequence in the store; 0 if it is not stored.
     pub account_seq: u64,
     /// The conversations, by the other user.
-    pub conversations: HashMap<UserId, Conversation>,
+    pub conversations: ByUser<Conversation>,
     /// The users that this user blocked.
     pub blocked: Blocklist,
     /// The users whose status this user follows; `None` if there never were any.
@@ -111,7 +110,7 @@ impl User {
             account: Account::default(),
             sessions_encoding: None,
             account_seq: 0,
-            conversations: HashMap::new(),
+            conversations: ByUser::default(),
             blocked: Blocklist::default(),
             subscriptions: None,
             subscriptions_seq: 0,

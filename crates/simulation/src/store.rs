@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use peerd::failpoint::{self, Fault};
 use peerd::store::watermarks::Watermarks;
 use peerd::store::{
     Append, AppendError, Appended, Batch, ReadError, Record, Start, Store, StreamId,
@@ -138,7 +139,8 @@ impl SimStore {
             self.last_seq(stream, deadline).await?;
             self.watermarks.asked(stream, round);
         }
-        let watermark = self.watermarks.get(stream);
+        let is_any_copy = failpoint::is(Fault::StaleCopy);
+        let watermark = if is_any_copy { 0 } else { self.watermarks.get(stream) };
         let mut backoff = Backoff::until(deadline);
         let is_replicated = {
             let mut core = self.world.lock();

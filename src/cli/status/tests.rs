@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::report::{Report, Seen};
 use super::table;
-use crate::storage::owners::{Key, Member, MemberId, Owner, Process, encode};
+use crate::storage::owners::{Key, LaterFields, Member, MemberId, Owner, Process, encode};
 use crate::store::Record;
 use crate::store::survey::{Replica, StreamState, Unseen};
 use peerd_core::id::{OrderKey, Partition};
@@ -48,6 +48,7 @@ fn owner(partition: u16, holder: Option<&str>, next: Option<&str>) -> (Key, Reco
         key: OrderKey(0),
         since_ms: NOW_MS - 65_000,
         unpublished_since_ms: None,
+        later: LaterFields::default(),
     };
     entry(Key::Owner(Partition(partition)), NOW_MS, encode(&owner).expect("writable"))
 }

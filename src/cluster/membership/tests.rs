@@ -258,6 +258,29 @@ async fn members_join_and_leave_and_each_partition_moves_at_most_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_later_release_stored_of_a_partition_survives_its_owners() {
+    let mut cluster = Cluster::new(0);
+    let key = Key::Owner(Partition(0)).to_string();
+    let later =
+        r#"{"version":1,"holder":null,"next":null,"epoch":3,"key":7,"sinceMs":5,"zone":"z"}"#;
+    let deadline = Instant::now() + Duration::from_secs(1);
+    cluster.bucket.put(key.clone(), later.into(), None, None, deadline).await.expect("stored");
+    let zone = |cluster: &Cluster| {
+        let Some(Value::Put(entry)) = cluster.bucket.entry(&key) else { panic!("no entry") };
+        let epoch = owners::decode::<Owner>(&entry).expect("an entry").epoch;
+        let entry: serde_json::Value = serde_json::from_slice(&entry).expect("JSON");
+        (epoch, entry["zone"].as_str().map(str::to_owned))
+    };
+    let first = cluster.start();
+    cluster.run_until(5, Cluster::is_even).await;
+    assert_eq!(zone(&cluster), (4, Some("z".to_owned())), "claimed");
+    cluster.start();
+    cluster.leave(first).await;
+    cluster.run_until(5, Cluster::is_even).await;
+    assert_eq!(zone(&cluster), (5, Some("z".to_owned())), "handed over and claimed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_partition_that_cannot_be_handed_over_soon_is_kept_and_handed_over_later() {
     let mut cluster = Cluster::new(0);
     let first = cluster.start();

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::cluster::assignment::assign;
-use crate::storage::owners::{Key, Member, PublishedUpTo, encode};
+use crate::storage::owners::{Key, LaterFields, Member, PublishedUpTo, encode};
 use crate::store::registry::{Change, Value};
 
 const TTL: Duration = Duration::from_secs(5);
@@ -48,6 +48,7 @@ impl Bucket {
             key: OrderKey(7),
             since_ms: 55,
             unpublished_since_ms: None,
+            later: LaterFields::default(),
         };
         let entry = Value::Put(encode(&entry).expect("writable"));
         self.change(&Key::Owner(Partition(partition)), entry);
@@ -133,6 +134,7 @@ fn the_ttl_of_a_dead_owner_must_be_over_by_the_local_clock_too() {
         key: OrderKey(8),
         unpublished_since_ms: Some(99),
         unseen: Some(id("dead")),
+        later: LaterFields::default(),
     };
     assert_eq!(bucket.steps("a", &[], false)[0], step);
 }
@@ -223,11 +225,16 @@ fn a_leaving_member_hands_over_every_partition_at_once() {
         partition: Partition(number),
         to: Some(id("b")),
         is_leaving: true,
+        later: LaterFields::default(),
     };
     assert_eq!(steps, [to_b(0), to_b(1)]);
     bucket.member("b", true);
-    let to_nobody =
-        |number| Step::HandOver { partition: Partition(number), to: None, is_leaving: true };
+    let to_nobody = |number| Step::HandOver {
+        partition: Partition(number),
+        to: None,
+        is_leaving: true,
+        later: LaterFields::default(),
+    };
     assert_eq!(bucket.steps("a", &[0, 1], true), [to_nobody(0), to_nobody(1)]);
 }
 
@@ -362,8 +369,15 @@ fn in_a_bucket_that_replaces_another_nothing_is_claimed_before_all_leases_of_tha
     let steps = bucket.steps("a", &[], false);
     assert_eq!(steps.len(), usize::from(PARTITIONS));
     let (partition, key, unpublished_since_ms) = (Partition(0), OrderKey::ZERO, Some(40_000));
-    let first =
-        Step::Claim { partition, seq: 0, epoch: 1, key, unpublished_since_ms, unseen: None };
+    let first = Step::Claim {
+        partition,
+        seq: 0,
+        epoch: 1,
+        key,
+        unpublished_since_ms,
+        unseen: None,
+        later: LaterFields::default(),
+    };
     assert_eq!(steps[0], first, "not the first owner, and older events may be unpublished");
     // A partition that has an entry in this bucket is claimed as usual.
     bucket.own(0, None, Some("a"));

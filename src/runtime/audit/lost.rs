@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::{Auditor, ReadRate, Unaudited};
 use crate::bus::Bus;
+use crate::runtime::commit::Change;
 use crate::runtime::tuning::{LOST_READS_MAX, LOST_RECORDS_PER_READ};
 use crate::runtime::users::{LoadError, Ownership, UserCell};
 use crate::store::Store;
@@ -94,25 +95,30 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         deadline: Instant,
     ) -> Result<bool, CallError> {
         let cell = self.ageing.user(ownership, user, deadline).await?;
-        let _entry_lock = self.users.entry_lock(&cell, deadline).await?;
+        let decide = self.decide_correction(&cell, other, deadline);
+        self.entries.commit_reading(&cell, deadline, decide).await
+    }
+
+    /// Compares a conversation with what the store has of it, and decides whether its settings must
+    /// change.
+    async fn decide_correction(
+        &self,
+        cell: &Arc<UserCell>,
+        other: &UserId,
+        deadline: Instant,
+    ) -> Result<(Option<Change>, bool), CallError> {
         let totals = cell.lock().totals;
-        let unread =
-            |cell: &UserCell| cell.lock().conversations.get(other).map_or(0, Conversation::unread);
-        let before = unread(&cell);
+        let unread = || cell.lock().conversations.get(other).map_or(0, Conversation::unread);
+        let before = unread();
         let is_moved = {
             let _pair_lock = cell.pair_lock(other, deadline).await?;
-            let is_moved =
-                self.users.compare_end(&cell, other, deadline).await.map_err(Failure::from)?;
-            is_moved
-                | self
-                    .users
-                    .compare_sent_end(&cell, other, deadline)
-                    .await
-                    .map_err(Failure::from)?
+            let received = self.users.compare_end(cell, other, deadline).await;
+            let sent = self.users.compare_sent_end(cell, other, deadline);
+            received.map_err(Failure::from)? | sent.await.map_err(Failure::from)?
         };
         let known = cell.lock().conversations.get(other).cloned().unwrap_or_default();
         let recounted = self
-            .recount_one(&cell, other, &known, &mut Audited::default(), &mut ReadRate::every(None))
+            .recount_one(cell, other, &known, &mut Audited::default(), &mut ReadRate::every(None))
             .await
             .map_err(|error| {
                 tracing::debug!(%error, "a conversation could not be recounted");
@@ -121,21 +127,23 @@ impl<S: Store, B: Bus> Auditor<S, B> {
         let (held, left) = (known.unread(), recounted.unread);
         let is_corrected = is_moved || held != left;
         if is_corrected {
-            let (stream, subject) = (cell.log(), self.users.log_subject(&cell, other));
-            tracing::warn!(?stream, subject, %user, %other, held, left,
+            let (stream, subject) = (cell.log(), self.users.log_subject(cell, other));
+            tracing::warn!(?stream, subject, user = %cell.id, %other, held, left,
                 "the store no longer has messages that were counted: corrected");
         }
         if held != left {
-            let key = self.entries.next_key(&cell);
+            let key = self.entries.next_key(cell);
             let settings = known.changed_settings(key, |settings| {
                 settings.deleted_unread = (settings.deleted_unread + held).saturating_sub(left);
             });
-            self.entries.store_and_apply(&cell, other, (key, settings), deadline).await?;
-        } else if is_moved || unread(&cell) != before {
+            let change = Change::of_settings(other, &known, settings, (key, None));
+            return Ok((Some(change), is_corrected));
+        }
+        if is_moved || unread() != before {
             let changed = [other.clone()];
-            let published = self.ageing.publish_counts(&cell, &changed, totals, deadline);
+            let published = self.ageing.publish_counts(cell, &changed, totals, deadline);
             published.await.map_err(Failure::from)?;
         }
-        Ok(is_corrected)
+        Ok((None, is_corrected))
     }
 }

@@ -23,7 +23,6 @@ mod replied;
 
 use std::sync::Arc;
 
-use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
 use self::published::Changed;
@@ -34,14 +33,14 @@ use crate::runtime::commit::{Change as Commit, Entries, Events, Write};
 use crate::runtime::env::Env;
 use crate::runtime::history::{History, Reader};
 use crate::runtime::parts::Parts;
-use crate::runtime::users::{UserCell, Users};
+use crate::runtime::users::{AmendedPage, Removal, UserCell, Users};
 use crate::storage::amendments::{self, AmendError};
 use crate::storage::reads::Found;
 use crate::store::{Store, StreamId};
 use crate::wire::amend::{AmendAnswer, AmendPart, StorePart};
 use peerd_core::amend::{Notice, Operation, Target};
 use peerd_core::amendment::{Amendment, AmendmentPage, Change, Removed};
-use peerd_core::conversation::{Conversation, Removing, Settings};
+use peerd_core::conversation::{Conversation, Removing};
 use peerd_core::event::Messages;
 use peerd_core::id::{Direction, MessageId, OrderKey, Partition, UserId};
 use peerd_core::message::Message;
@@ -78,14 +77,6 @@ struct Decided {
     /// The receiver's conversation changes at this key.
     changed: OrderKey,
     events: Events,
-}
-
-/// A page of amendments to be written.
-struct AmendedPage {
-    number: u64,
-    page: AmendmentPage,
-    /// The sequence of the page before it; 0 if there was none.
-    expected_seq: u64,
 }
 
 impl<'p, S: Store, B: Bus> Amending<'p, S, B> {
@@ -208,33 +199,40 @@ impl<'p, S: Store, B: Bus> Amending<'p, S, B> {
         Peer { cell, from, deadline, .. }: Peer<'_, S, B>,
     ) -> Result<AmendAnswer, CallError> {
         let (key, operation) = part.into_operation();
-        let entry_lock = self.users.entry_lock(cell, deadline).await?;
-        let pair_lock = cell.pair_lock(from, deadline).await?;
-        if operation.is_refused_to_blocked() && cell.lock().blocked.contains(from) {
-            return Err(Rejection::BlockedByReceiver.into());
-        }
-        let keys = [key];
-        let mut decided = self.decide(cell, (from, from), &keys, &operation, deadline).await?;
-        let Some((found, Some(amendment))) = decided.messages.pop() else {
+        let decide = async {
+            let pair_lock = cell.pair_lock(from, deadline).await?;
+            if operation.is_refused_to_blocked() {
+                cell.lock().refuse_blocked(from)?;
+            }
+            let keys = [key];
+            let mut decided = self.decide(cell, (from, from), &keys, &operation, deadline).await?;
+            let Some((found, Some(amendment))) = decided.messages.pop() else {
+                return Ok((None, None));
+            };
+            let stored =
+                amendments::encode_one(found.seq(), &amendment).map_err(|_| Failure::Internal)?;
+            let notice = decided.notice.clone();
+            let change = match amendment.change {
+                // A note may be made at a message that was removed before.
+                Change::Removed(removed) if notice != Notice::Replied => {
+                    removal(from, decided, removed)?
+                }
+                Change::None | Change::Replaced(_) | Change::Removed(_) | Change::Unknown(_) => {
+                    amendments_of(from, decided)
+                }
+            };
+            Ok((Some(change), Some((found, stored, notice, pair_lock))))
+        };
+        let stored = self.entries.commit_reading(cell, deadline, Box::pin(decide)).await?;
+        let Some((found, stored, notice, pair_lock)) = stored else {
             return Ok(AmendAnswer::unchanged());
         };
-        let (seq, stream_seq, notice) = (found.seq(), found.stream_seq, decided.notice.clone());
-        let stored = amendments::encode_one(seq, &amendment).map_err(|_| Failure::Internal)?;
-        let state_seq = match amendment.change {
-            // A note may be made at a message that was removed before.
-            Change::Removed(removed) if notice != Notice::Replied => {
-                self.store_removal(&entry_lock, cell, from, decided, &removed, deadline).await?
-            }
-            Change::None | Change::Replaced(_) | Change::Removed(_) | Change::Unknown(_) => {
-                self.store_amendments(&entry_lock, cell, from, decided, deadline).await?
-            }
-        };
         drop(pair_lock);
-        let user = cell.lock();
-        let head = user.conversations.get(from).and_then(|known| known.received);
-        let carrier = head.filter(|head| head.mark.seq == seq && head.stream_seq != stream_seq);
+        let head = cell.lock().conversations.get(from).and_then(|known| known.received);
+        let carrier =
+            head.filter(|head| head.mark.seq == found.seq() && head.stream_seq != found.stream_seq);
         let carrier_seq = carrier.map_or(0, |head| head.stream_seq);
-        Ok(AmendAnswer::amended(&stored, &notice, state_seq, carrier_seq))
+        Ok(AmendAnswer::amended(&stored, &notice, state_seq(cell), carrier_seq))
     }
 
     /// Decides about a change of messages that `from` sent to the user, if `by` makes it. Their keys
@@ -311,86 +309,6 @@ impl<'p, S: Store, B: Bus> Amending<'p, S, B> {
         Ok(Decided { known, messages, pages, notice, is_hidden, changed, events })
     }
 
-    /// Stores amendments of messages that are not removed. Returns the sequence of the newest page
-    /// of amendments.
-    async fn store_amendments(
-        &self,
-        entry_lock: &MutexGuard<'_, ()>,
-        cell: &Arc<UserCell>,
-        from: &UserId,
-        Decided { known, pages, is_hidden, changed, events, .. }: Decided,
-        deadline: Instant,
-    ) -> Result<u64, CallError> {
-        let settings = known.changed_settings(changed, |settings| {
-            settings.kept |= !is_hidden && known.exists();
-            for AmendedPage { number, .. } in &pages {
-                settings.amended_received.insert(*number);
-            }
-        });
-        let mut writes = vec![Write::settings(from, &known, settings)];
-        writes.extend(pages.into_iter().map(|AmendedPage { number, page, expected_seq }| {
-            Write::Amendments { sender: from.clone(), number, page, expected_seq }
-        }));
-        let stored =
-            self.entries.carry_out(entry_lock, cell, Commit { writes, events }, deadline).await;
-        // Some of several pages may be written.
-        stored.inspect_err(|_| self.users.forget_read(cell))?;
-        Ok(cell.ownership.gap_tracker(StreamId::State(cell.partition)).newest())
-    }
-
-    /// Stores the removal of a message. Returns the sequence of the page of amendments.
-    async fn store_removal(
-        &self,
-        entry_lock: &MutexGuard<'_, ()>,
-        cell: &Arc<UserCell>,
-        from: &UserId,
-        Decided { known, mut pages, is_hidden, changed, events, .. }: Decided,
-        removed: &Removed,
-        deadline: Instant,
-    ) -> Result<u64, CallError> {
-        let page = pages.pop().ok_or(Failure::Internal)?;
-        let removal = self.remove(cell, from, &known, removed, page, deadline).await;
-        let (state_seq, begun, expected_seq) = removal.inspect_err(|_| {
-            // The next load completes the removal.
-            self.users.forget_read(cell);
-            cell.invalidate();
-        })?;
-        let is_unread = removed.is_unread(&known) && !is_hidden;
-        // Messages that arrived meanwhile are from other senders: the pair is locked.
-        let begun = Conversation { settings: begun, ..known };
-        let settings = begun.after_removal(changed, is_unread);
-        let writes = vec![Write::entry(from.clone(), settings, expected_seq)];
-        let change = Commit { writes, events };
-        let committed = self.entries.carry_out(entry_lock, cell, change, deadline).await;
-        committed.inspect_err(|_| cell.invalidate())?;
-        Ok(state_seq)
-    }
-
-    /// Removes a message, up to erasing its record. Returns the sequence of the page of amendments,
-    /// and the receiver's settings in which the removal has begun, with their sequence.
-    async fn remove(
-        &self,
-        cell: &Arc<UserCell>,
-        from: &UserId,
-        known: &Conversation,
-        removed: &Removed,
-        AmendedPage { number, page, expected_seq }: AmendedPage,
-        deadline: Instant,
-    ) -> Result<(u64, Settings, u64), Failure> {
-        let (seq, key) = (removed.seq(), removed.key());
-        let begun = known.changed_settings(known.settings.changed, |settings| {
-            settings.note_amended(Direction::Receive, seq);
-            settings.removing = Some(Removing { seq, key });
-        });
-        let settings_seq =
-            self.entries.write_settings(cell, from, &begun, known.settings_seq, deadline).await?;
-        let page = (number, &page, expected_seq);
-        let state_seq = self.users.write_amendments(cell, from, page, deadline).await?;
-        let pair = self.env.pair(from, &cell.id);
-        self.users.remove_record(cell, &pair, removed, deadline).await?;
-        Ok((state_seq, begun, settings_seq))
-    }
-
     /// A message of a conversation by its ID.
     async fn find(
         &self,
@@ -440,6 +358,48 @@ fn name_pages(user: &User, other: &UserId, seqs: &[u64]) -> Option<Commit> {
     });
     let writes = vec![Write::settings(other, known, settings)];
     Some(Commit { writes, events: Events::None })
+}
+
+/// Amendments of messages that `from` sent, of which none is removed.
+fn amendments_of(
+    from: &UserId,
+    Decided { known, pages, is_hidden, changed, events, .. }: Decided,
+) -> Commit {
+    let settings = known.changed_settings(changed, |settings| {
+        settings.kept |= !is_hidden && known.exists();
+        for AmendedPage { number, .. } in &pages {
+            settings.amended_received.insert(*number);
+        }
+    });
+    let pages = pages.into_iter().map(|page| Write::Amendments { sender: from.clone(), page });
+    let writes = std::iter::once(Write::settings(from, &known, settings)).chain(pages).collect();
+    Commit { writes, events }
+}
+
+/// The removal of a message that `from` sent. The caller holds the pair lock.
+fn removal(
+    from: &UserId,
+    Decided { known, mut pages, is_hidden, changed, events, .. }: Decided,
+    removed: Removed,
+) -> Result<Commit, Failure> {
+    let page = pages.pop().ok_or(Failure::Internal)?;
+    let (seq, key) = (removed.seq(), removed.key());
+    let begun = known.changed_settings(known.settings.changed, |settings| {
+        settings.note_amended(Direction::Receive, seq);
+        settings.removing = Some(Removing { seq, key });
+    });
+    let (is_unread, expected_seq) = (removed.is_unread(&known) && !is_hidden, known.settings_seq);
+    // Messages that arrive meanwhile are from other senders.
+    let known = Conversation { settings: begun.clone(), ..known };
+    let ended = known.after_removal(changed, is_unread);
+    let sender = from.clone();
+    let removal = Removal { sender, removed, page, begun, ended, expected_seq };
+    Ok(Commit { writes: vec![Write::Removal(Box::new(removal))], events })
+}
+
+/// The sequence up to which the other owner must read the state stream to see what was stored.
+fn state_seq(cell: &UserCell) -> u64 {
+    cell.ownership.gap_tracker(StreamId::State(cell.partition)).newest()
 }
 
 fn target(found: &Found) -> Target<'_> {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
-use crate::runtime::commit::{Change, Events, Write};
+use crate::runtime::commit::Change;
 use crate::runtime::history::Reader;
 use crate::runtime::parts::Parts;
 use crate::runtime::users::UserCell;
@@ -72,20 +72,21 @@ async fn clear_up_to<S: Store, B: Bus>(
     (other, message): (&UserId, MessageId),
     deadline: Instant,
 ) -> Result<(), CallError> {
-    let entry_lock = parts.users.entry_lock(cell, deadline).await?;
-    let known = cell.lock().conversations.get(other).cloned().unwrap_or_default();
-    let deleted = known.settings.deleted_unread.saturating_sub(known.gone.deleted);
-    let mut reader = Reader::new(&parts.history, cell, other, &known, deadline);
-    let up_to = reader.up_to(message, deleted).await.map_err(Failure::from)?;
-    let Some(up_to) = up_to else {
-        let problem = "is not in the conversation";
-        return Err(Rejection::invalid("upToMessage.messageID", problem).into());
+    let known = || cell.lock().conversations.get(other).cloned().unwrap_or_default();
+    let decide = async {
+        let before = known();
+        let deleted = before.settings.deleted_unread.saturating_sub(before.gone.deleted);
+        let mut reader = Reader::new(&parts.history, cell, other, &before, deadline);
+        let Some(up_to) = reader.up_to(message, deleted).await.map_err(Failure::from)? else {
+            let problem = "is not in the conversation";
+            return Err(Rejection::invalid("upToMessage.messageID", problem).into());
+        };
+        let key = parts.entries.next_key(cell);
+        // Messages that arrived meanwhile are after the message.
+        let known = known();
+        let settings = read_up_to(&known, up_to, key);
+        let change = |settings| Change::of_settings(other, &known, settings, (key, None));
+        Ok((settings.map(change), ()))
     };
-    let key = parts.entries.next_key(cell);
-    // Messages that arrived meanwhile are after the message.
-    let known = cell.lock().conversations.get(other).cloned().unwrap_or_default();
-    let Some(settings) = read_up_to(&known, up_to, key) else { return Ok(()) };
-    let writes = vec![Write::settings(other, &known, settings)];
-    let change = Change { writes, events: Events::Conversations { key, first: None } };
-    parts.entries.carry_out(&entry_lock, cell, change, deadline).await
+    parts.entries.commit_reading(cell, deadline, decide).await
 }

@@ -35,37 +35,37 @@ impl Command for DeleteAllConversationMessages {
         Request {}: Request,
         Call { parts, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<Empty, CallError> {
-        let entry_lock = parts.users.entry_lock(cell, deadline).await?;
-        let mut due: Vec<(UserId, Conversation)> = {
-            let user = cell.lock();
-            let has_any = |known: &Conversation| delete_all(known, OrderKey::ZERO).is_some();
-            let known = user.conversations.iter().filter(|(_, known)| has_any(known));
-            known.map(|(other, known)| (other.clone(), known.clone())).collect()
-        };
-        due.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        let mut others = Vec::with_capacity(due.len());
-        for batch in due.chunks(DELETE_ALL_READS_CONCURRENT) {
-            let previews = parts.conversations.previews(cell, batch, deadline).await;
-            let previews = previews.map_err(Failure::from)?;
-            // If all messages were deleted one by one, nothing is left to delete.
-            let visible = batch.iter().zip(previews).filter(|(_, it)| it.last_message.is_some());
-            others.extend(visible.map(|((other, _), _)| other));
-        }
-        let key = parts.entries.next_key(cell);
-        let writes: Vec<Write> = {
-            let user = cell.lock();
-            let write = |other: &UserId| {
-                let known = user.conversations.get(other)?;
-                Some(Write::settings(other, known, delete_all(known, key)?))
+        let decide = async {
+            let mut due: Vec<(UserId, Conversation)> = {
+                let user = cell.lock();
+                let has_any = |known: &Conversation| delete_all(known, OrderKey::ZERO).is_some();
+                let known = user.conversations.iter().filter(|(_, known)| has_any(known));
+                known.map(|(other, known)| (other.clone(), known.clone())).collect()
             };
-            others.into_iter().filter_map(write).collect()
+            due.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+            let mut others = Vec::with_capacity(due.len());
+            for batch in due.chunks(DELETE_ALL_READS_CONCURRENT) {
+                let previews = parts.conversations.previews(cell, batch, deadline).await;
+                let previews = previews.map_err(Failure::from)?;
+                // If all messages were deleted one by one, nothing is left to delete.
+                let visible =
+                    batch.iter().zip(previews).filter(|(_, it)| it.last_message.is_some());
+                others.extend(visible.map(|((other, _), _)| other));
+            }
+            let key = parts.entries.next_key(cell);
+            let writes: Vec<Write> = {
+                let user = cell.lock();
+                let write = |other: &UserId| {
+                    let known = user.conversations.get(other)?;
+                    Some(Write::settings(other, known, delete_all(known, key)?))
+                };
+                others.into_iter().filter_map(write).collect()
+            };
+            let first = Some(Event::AllMessagesDeleted);
+            let events = Events::Conversations { key, first };
+            Ok(((!writes.is_empty()).then_some(Change { writes, events }), ()))
         };
-        if writes.is_empty() {
-            return Ok(Empty {});
-        }
-        let first = Some(Event::AllMessagesDeleted);
-        let change = Change { writes, events: Events::Conversations { key, first } };
-        parts.entries.carry_out(&entry_lock, cell, change, deadline).await?;
+        parts.entries.commit_reading(cell, deadline, decide).await?;
         Ok(Empty {})
     }
 }

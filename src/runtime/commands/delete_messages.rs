@@ -10,20 +10,20 @@ use super::{Call, Command, Kind, not_in_conversation};
 use crate::bus::Bus;
 use crate::runtime::commit::{Change, Events, Write};
 use crate::runtime::history::{History, Reader, Replied};
+use crate::runtime::parts::Parts;
 use crate::runtime::users::{LoadError, UserCell};
 use crate::store::Store;
 use peerd_core::conversation::Conversation;
 use peerd_core::delete::delete_messages;
 use peerd_core::deletions::PageId;
 use peerd_core::event::{DeleteType, Event};
-use peerd_core::id::UserId;
+use peerd_core::id::{OrderKey, Partition, UserId};
 use peerd_core::limits::DELETE_BATCH_MAX;
 use peerd_core::message::Message;
 use peerd_core::reply::Original;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{List, NamedMessage, PeerType, User};
 use peerd_protocol::reply::Empty;
-use peerd_protocol::subject::Token;
 
 /// Deletes messages, for the caller only.
 pub struct DeleteMessages;
@@ -57,46 +57,52 @@ impl Command for DeleteMessages {
     ) -> Result<Empty, CallError> {
         let User(other) = request.conversation_id;
         let ids = request.message_list.each_once();
-        let entry_lock = parts.users.entry_lock(cell, deadline).await?;
-        let mut known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();
         let wanted: Vec<_> = ids
             .iter()
             .map(|named| (named.message_id.0.key(), named.message_id.0.partition()))
             .collect();
-        let reader = Reader::new(&parts.history, cell, &other, &known, deadline);
-        let found = reader.find(&wanted).await.map_err(Failure::from)?;
-        if found.len() < ids.len() {
-            return Err(not_in_conversation("messageList").into());
-        }
-        let pages = found.iter().map(|(direction, message)| PageId::of(*direction, message.seq));
-        let spilled = pages.filter(|page| {
-            let deleted = &known.settings.deleted;
-            deleted.has_spilled(page.direction) && !deleted.has_page(*page)
-        });
-        let token = Token::of(&other);
-        let spilled = parts.users.read_deletions(cell, &token, spilled.collect(), deadline).await;
-        for (page, bitmap, _) in spilled.map_err(Failure::from)? {
-            known.settings.deleted.add_page(page, bitmap);
-        }
-        let key = parts.entries.next_key(cell);
-        let messages: Vec<_> = found.iter().map(|(way, message)| (*way, &**message)).collect();
-        let Some((mut settings, gone)) = delete_messages(&known, &messages, key) else {
-            return Ok(Empty {});
-        };
-        let mut deleted: Vec<Arc<Message>> = gone.into_iter().map(|i| found[i].1.clone()).collect();
-        deleted.sort_by_key(|message| message.key);
-        let events = events(&parts.history, cell, (&other, &known), deleted, deadline);
-        let events = events.await.map_err(Failure::from)?;
-        let pages = settings.deleted.spill();
-        let expected_seq = known.settings_seq;
-        let writes = vec![
-            Write::Deletions { other: other.clone(), pages },
-            Write::entry(other, settings, expected_seq),
-        ];
-        let change = Change { writes, events: Events::MessagesDeleted { key, events } };
-        parts.entries.carry_out(&entry_lock, cell, change, deadline).await?;
+        let decide = decide(parts, cell, (&other, &wanted), deadline);
+        parts.entries.commit_reading(cell, deadline, decide).await?;
         Ok(Empty {})
     }
+}
+
+/// Decides the deletion of these messages, by their order keys and partitions.
+async fn decide<S: Store, B: Bus>(
+    parts: &Parts<S, B>,
+    cell: &UserCell,
+    (other, wanted): (&UserId, &[(OrderKey, Partition)]),
+    deadline: Instant,
+) -> Result<(Option<Change>, ()), CallError> {
+    let mut known = cell.lock().conversations.get(other).cloned().unwrap_or_default();
+    let reader = Reader::new(&parts.history, cell, other, &known, deadline);
+    let found = reader.find(wanted).await.map_err(Failure::from)?;
+    if found.len() < wanted.len() {
+        return Err(not_in_conversation("messageList").into());
+    }
+    let pages = found.iter().map(|(direction, message)| PageId::of(*direction, message.seq));
+    let spilled = pages.filter(|page| {
+        let deleted = &known.settings.deleted;
+        deleted.has_spilled(page.direction) && !deleted.has_page(*page)
+    });
+    let spilled = spilled.collect();
+    let added = parts.users.add_deletions(cell, other, &mut known, spilled, deadline).await;
+    added.map_err(Failure::from)?;
+    let key = parts.entries.next_key(cell);
+    let messages: Vec<_> = found.iter().map(|(way, message)| (*way, &**message)).collect();
+    let Some((mut settings, gone)) = delete_messages(&known, &messages, key) else {
+        return Ok((None, ()));
+    };
+    let mut deleted: Vec<Arc<Message>> = gone.into_iter().map(|i| found[i].1.clone()).collect();
+    deleted.sort_by_key(|message| message.key);
+    let events = events(&parts.history, cell, (other, &known), deleted, deadline);
+    let events = events.await.map_err(Failure::from)?;
+    let pages = settings.deleted.spill();
+    let writes = vec![
+        Write::Deletions { other: other.clone(), pages },
+        Write::settings(other, &known, settings),
+    ];
+    Ok((Some(Change { writes, events: Events::MessagesDeleted { key, events } }), ()))
 }
 
 /// The events about deleted messages: that they were deleted, and the replies to them.

@@ -21,6 +21,7 @@ use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::runtime::commit::{Change, Events, Write};
 use crate::runtime::history::Reader;
+use crate::runtime::injected;
 use crate::runtime::parts::Parts;
 use crate::runtime::users::UserCell;
 use crate::store::{Store, StreamId};
@@ -172,10 +173,7 @@ async fn change_at_keeper<S: Store, B: Bus>(
 }
 
 fn refuse_blocked(user: &UserState, from: &UserId) -> Result<(), Rejection> {
-    if user.blocked.contains(from) && !failpoint::is(Fault::BlockedPins) {
-        return Err(Rejection::BlockedByReceiver);
-    }
-    Ok(())
+    injected::unless_blocked(Fault::BlockedPins, user.refuse_blocked(from))
 }
 
 fn known(cell: &UserCell, other: &UserId) -> Conversation {
@@ -215,32 +213,34 @@ async fn store<S: Store, B: Bus>(
     wanted: PinChange,
     deadline: Instant,
 ) -> Result<(Changes, u64), CallError> {
-    let entry_lock = parts.users.entry_lock(keeper, deadline).await?;
-    let known = known(keeper, other);
-    let gone = match &known.settings.pins {
-        pins if wanted.is_pinned && pins.is_full() => {
-            gone(parts, keeper, (other, &known), deadline).await?
-        }
-        _ => Vec::new(),
+    let decide = async {
+        let known = known(keeper, other);
+        let gone = match &known.settings.pins {
+            pins if wanted.is_pinned && pins.is_full() => {
+                gone(parts, keeper, (other, &known), deadline).await?
+            }
+            _ => Vec::new(),
+        };
+        let now_ms = parts.env.clock.wall_ms();
+        let (pins, changes) = known.settings.pins.decide(wanted, now_ms, &gone)?;
+        let infos = infos(parts, keeper, (other, &known), (&pins, &changes), deadline).await?;
+        // A user who deleted the messages gets no event, since nothing changes for this user.
+        let newest = infos.iter().map(|info| info.message.key).max();
+        let (revised, events) = match newest {
+            Some(message) => {
+                let (key, event) = (parts.entries.next_key(keeper), Event::PinsChanged(infos));
+                (key, Events::Amended { key, message, events: vec![event] })
+            }
+            None => (known.settings.changed, Events::None),
+        };
+        let settings = known.changed_settings(revised, |settings| {
+            settings.kept |= newest.is_some() && known.exists();
+            settings.pins = pins;
+        });
+        let writes = vec![Write::settings(other, &known, settings)];
+        Ok((Some(Change { writes, events }), changes))
     };
-    let now_ms = parts.env.clock.wall_ms();
-    let (pins, changes) = known.settings.pins.decide(wanted, now_ms, &gone)?;
-    let infos = infos(parts, keeper, (other, &known), (&pins, &changes), deadline).await?;
-    // A user who deleted the messages gets no event, since nothing changes for this user.
-    let newest = infos.iter().map(|info| info.message.key).max();
-    let (revised, events) = match newest {
-        Some(message) => {
-            let (key, event) = (parts.entries.next_key(keeper), Event::PinsChanged(infos));
-            (key, Events::Amended { key, message, events: vec![event] })
-        }
-        None => (known.settings.changed, Events::None),
-    };
-    let settings = known.changed_settings(revised, |settings| {
-        settings.kept |= newest.is_some() && known.exists();
-        settings.pins = pins;
-    });
-    let writes = vec![Write::settings(other, &known, settings)];
-    parts.entries.carry_out(&entry_lock, keeper, Change { writes, events }, deadline).await?;
+    let changes = parts.entries.commit_reading(keeper, deadline, decide).await?;
     Ok((changes, keeper.ownership.gap_tracker(StreamId::State(keeper.partition)).newest()))
 }
 
@@ -257,20 +257,24 @@ async fn publish<S: Store, B: Bus>(
     let partition = parts.env.subjects.partition_of_user(keeper);
     parts.env.storage(deadline).note_entry(partition, stored.state_seq);
     let mut changes = stored.into_changes().map_err(|_| Failure::Internal)?;
-    let entry_lock = parts.users.entry_lock(cell, deadline).await?;
-    let pins = parts.env.pins_from(cell, keeper, OrderKey::ZERO, deadline).await;
-    let pins = pins.map_err(Failure::from)?.unwrap_or_default();
-    for (message, status) in &mut changes {
-        *status = pins.status_now(*message, *status);
-    }
-    let known = known(cell, keeper);
-    let infos = infos(parts, cell, (keeper, &known), (&pins, &changes), deadline).await?;
-    let Some(message) = infos.iter().map(|info| info.message.key).max() else { return Ok(()) };
-    let key = parts.entries.next_key(cell);
-    let settings = known.changed_settings(key, |settings| settings.kept = known.exists());
-    let writes = vec![Write::settings(keeper, &known, settings)];
-    let events = Events::Amended { key, message, events: vec![Event::PinsChanged(infos)] };
-    parts.entries.carry_out(&entry_lock, cell, Change { writes, events }, deadline).await
+    let decide = async {
+        let pins = parts.env.pins_from(cell, keeper, OrderKey::ZERO, deadline).await;
+        let pins = pins.map_err(Failure::from)?.unwrap_or_default();
+        for (message, status) in &mut changes {
+            *status = pins.status_now(*message, *status);
+        }
+        let known = known(cell, keeper);
+        let infos = infos(parts, cell, (keeper, &known), (&pins, &changes), deadline).await?;
+        let Some(message) = infos.iter().map(|info| info.message.key).max() else {
+            return Ok((None, ()));
+        };
+        let key = parts.entries.next_key(cell);
+        let settings = known.changed_settings(key, |settings| settings.kept = known.exists());
+        let writes = vec![Write::settings(keeper, &known, settings)];
+        let events = Events::Amended { key, message, events: vec![Event::PinsChanged(infos)] };
+        Ok((Some(Change { writes, events }), ()))
+    };
+    parts.entries.commit_reading(cell, deadline, decide).await
 }
 
 /// The changes that the user sees, with their messages.

@@ -45,18 +45,16 @@ pub(super) async fn commit<S: Store, B: Bus>(
     decide: impl FnOnce(&User) -> Option<(Account, Event)>,
 ) -> Result<bool, CallError> {
     let Call { parts, cell, deadline, .. } = call;
-    let entry_lock = parts.users.entry_lock(cell, *deadline).await?;
-    let change = {
+    let decide = async {
         let mut user = cell.lock();
-        let Some((mut account, event)) = decide(&user) else { return Ok(false) };
+        let Some((mut account, event)) = decide(&user) else { return Ok((None, false)) };
         user.admit_profile_change(parts.env.clock.now().steady_us)?;
         // While a replay is due, the stored time is that from which it begins.
         account.last_seen_ms = user.replay_due_ms.or(account.last_seen_ms);
         let writes = vec![Write::Profile { account, expected_seq: user.account_seq }];
-        Change { writes, events: Events::These(vec![event]) }
+        Ok((Some(Change { writes, events: Events::These(vec![event]) }), true))
     };
-    parts.entries.carry_out(&entry_lock, cell, change, *deadline).await?;
-    Ok(true)
+    parts.entries.commit_reading(cell, *deadline, decide).await
 }
 
 /// Publishes the caller's present name and avatar to the other users of the newest conversations,

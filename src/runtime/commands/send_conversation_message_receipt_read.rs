@@ -20,6 +20,7 @@ use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::runtime::commit::{Change, Events, Keys, Write};
 use crate::runtime::history::Reader;
+use crate::runtime::injected;
 use crate::runtime::parts::Parts;
 use crate::runtime::users::UserCell;
 use crate::store::Store;
@@ -29,7 +30,6 @@ use peerd_core::id::{MessageId, OrderKey, Partition, UserId};
 use peerd_core::message::ReceiptStatus;
 use peerd_core::privacy::Hidden;
 use peerd_core::receipt::ReceiptInfo;
-use peerd_core::rejection::Rejection;
 use peerd_core::user::User as UserState;
 use peerd_protocol::encoding::Encoding;
 use peerd_protocol::failure::{CallError, Failure};
@@ -101,9 +101,7 @@ impl WithPeer for SendConversationMessageReceiptRead {
             let known = user.conversations.get(from).unwrap_or(&unknown);
             // One that is stored already stays, whatever the author has set since.
             let Some(settings) = known.receive_receipt(up_to, key) else { return Ok(None) };
-            if user.blocked.contains(from) && !failpoint::is(Fault::ReceiptOfBlocked) {
-                return Err(Rejection::BlockedByReceiver);
-            }
+            injected::unless_blocked(Fault::ReceiptOfBlocked, user.refuse_blocked(from))?;
             if hides(user) {
                 is_stored = false;
                 return Ok(None);

@@ -16,7 +16,7 @@ use crate::storage::message::StoredMessage;
 use crate::store::Store;
 use peerd_core::conversation::Head;
 use peerd_core::message::Message;
-use peerd_core::receive::{Arrived, Delivered, Placed};
+use peerd_core::receive::{Arrived, Delivered, Placed, Received};
 use peerd_core::send::{Delivery, Push};
 use peerd_core::user_info::Profile;
 
@@ -83,10 +83,12 @@ impl<S: Store, B: Bus> SendPath<S, B> {
     ) -> Delivered {
         receiver.ownership.keep_for_a_while(&message);
         let arrived = Arrived { message: &message, head, fingerprint, sender_profile };
-        let publication = user.receive(&arrived, self.env.limits());
+        let Received { publication, is_muted } = user.receive(&arrived, self.env.limits());
         self.sessions.note_revision(receiver, &mut user);
         self.publisher.publish(receiver, &user, &publication);
-        self.pushes.push_if_away(receiver, &user, push, &message);
+        if let Some(push) = push.filter(|_| !is_muted) {
+            self.pushes.push_if_away(receiver, &user, push, &message);
+        }
         let receiver_profile = user.account.profile.clone();
         drop(user);
         Delivered { message, head: Some(head), receiver_profile, is_duplicate: false }

@@ -44,9 +44,44 @@ fn send(from: &str, to: &str, local_id: &str) -> Incoming {
     incoming(from, "send_peer_message", &json!({ "toUserID": to, "message": message }))
 }
 
-/// How often the state of each of the two was locked so far.
-fn locked(node: &TestNode<Memory>) -> [u64; 2] {
-    ["alice", "bob"].map(|user| cell(node, user).locked.load(Ordering::Relaxed))
+/// With an offline push, for a receiver who is away.
+fn send_with_push(from: &str, to: &str, local_id: &str) -> Incoming {
+    let message = json!({ "type": 1, "message": "x", "localMessageID": local_id });
+    let config = json!({ "pushConfig": { "title": "t", "content": "c" } });
+    let body = json!({ "toUserID": to, "message": message, "config": config });
+    incoming(from, "send_peer_message", &body)
+}
+
+/// Work that was done so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Work {
+    /// How often the state of each of the two was locked.
+    locks: [u64; 2],
+    /// How often each of the two looked a conversation up.
+    conversations: [u64; 2],
+    /// How often a user was looked up.
+    users: u64,
+}
+
+impl Work {
+    fn so_far(node: &TestNode<Memory>) -> Self {
+        let users =
+            node.parts.users.ownerships().map(|it| it.looked_up.load(Ordering::Relaxed)).sum();
+        let cells = ["alice", "bob"].map(|user| cell(node, user));
+        let locks = cells.each_ref().map(|cell| cell.locked.load(Ordering::Relaxed));
+        let conversations = cells.map(|cell| cell.lock().conversations.hasher().hashed());
+        Self { locks, conversations, users }
+    }
+
+    fn since(self, before: Self) -> Self {
+        let each = |after: [u64; 2], before: [u64; 2]| [after[0] - before[0], after[1] - before[1]];
+        Self {
+            // Looking takes the locks too, once each.
+            locks: each(self.locks, before.locks).map(|locks| locks - 1),
+            conversations: each(self.conversations, before.conversations),
+            users: self.users - before.users - 2,
+        }
+    }
 }
 
 /// The names of the events published since the last call, with the reply in its place.
@@ -72,22 +107,32 @@ const BOTH_SIDES: [&str; 5] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn a_send_locks_each_side_once_before_the_append_and_once_after() {
-    for max_age in [Duration::ZERO, Duration::from_secs(3600)] {
+async fn a_send_locks_and_looks_up_each_side_once_before_the_append_and_once_after() {
+    type Make = fn(&str, &str, &str) -> Incoming;
+    let aged = Duration::from_secs(3600);
+    let cases: [(Duration, Make, usize); 3] =
+        [(Duration::ZERO, send, 0), (aged, send, 0), (Duration::ZERO, send_with_push, 3)];
+    for (max_age, make, pushes) in cases {
         let node = node_of_two(max_age).await;
+        if pushes > 0 {
+            node.handle(incoming("bob", "logout", &json!({}))).await;
+            node.bus().take();
+        }
         for (number, is_direct) in [true, false, true].into_iter().enumerate() {
-            let before = locked(&node);
-            let call = send("alice", "bob", &number.to_string());
+            let before = Work::so_far(&node);
+            let call = make("alice", "bob", &number.to_string());
             if is_direct {
                 assert!(node.take(call).is_none());
             } else {
                 node.handle(call).await;
             }
-            let after = locked(&node);
-            let each = [after[0] - before[0], after[1] - before[1]];
-            assert_eq!(each, [2, 2], "direct: {is_direct}, max_age {max_age:?}");
+            let work = Work::so_far(&node).since(before);
+            let once_each = Work { locks: [2, 2], conversations: [2, 2], users: 2 };
+            assert_eq!(work, once_each, "direct: {is_direct}, max_age {max_age:?}, {pushes}");
             assert_eq!(published(&node), BOTH_SIDES, "direct: {is_direct}");
         }
+        node.settle().await;
+        assert_eq!(node.store().pushes().len(), pushes);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::store::{Append, Store, StreamId};
 use peerd_core::conversation::Conversation;
 use peerd_core::deletions::{Bitmap, PageId};
 use peerd_core::id::{Direction, UserId};
-use peerd_protocol::failure::{CallError, Failure};
+use peerd_protocol::failure::Failure;
 use peerd_protocol::subject::Token;
 
 impl<S: Store, B: Bus> Users<S, B> {
@@ -28,15 +28,15 @@ impl<S: Store, B: Bus> Users<S, B> {
     }
 
     /// Writes pages of deletions into entries of their own.
-    pub(in crate::runtime) async fn write_deletions(
+    pub(super) async fn write_deletions(
         &self,
         cell: &UserCell,
         other: &Token,
         pages: Vec<(PageId, Bitmap)>,
         deadline: Instant,
-    ) -> Result<(), CallError> {
+    ) -> Result<(), Failure> {
         let ids = pages.iter().map(|(page, _)| *page).collect();
-        let known = self.read_deletions(cell, other, ids, deadline).await.map_err(Failure::from)?;
+        let known = self.read_deletions(cell, other, ids, deadline).await?;
         for (page, bitmap) in pages {
             let known = known.iter().find(|(known, ..)| *known == page);
             let expected_seq = known.map_or(0, |(.., seq)| *seq);

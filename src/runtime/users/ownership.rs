@@ -68,6 +68,9 @@ pub(in crate::runtime) struct Ownership {
     looks: Mutex<Looks>,
     /// Whose status is followed, and who follows others.
     following: Mutex<Following>,
+    /// How often a user was looked up.
+    #[cfg(test)]
+    pub(in crate::runtime) looked_up: std::sync::atomic::AtomicU64,
 }
 
 /// The looks at the end of the log.
@@ -159,6 +162,8 @@ impl Ownership {
             state: Mutex::new(GapTracker::since(state_end)),
             looks: Mutex::default(),
             following: Mutex::default(),
+            #[cfg(test)]
+            looked_up: std::sync::atomic::AtomicU64::new(0),
         }
     }
 
@@ -304,6 +309,8 @@ impl Ownership {
     /// evicted for it.
     pub(in crate::runtime) fn cell(self: &Arc<Self>, id: &UserId, most: usize) -> Arc<UserCell> {
         let mut users = self.users();
+        #[cfg(test)]
+        self.looked_up.fetch_add(1, Ordering::Relaxed);
         if let Some(cell) = users.cells.get(id) {
             cell.touch();
             return cell.clone();
@@ -321,6 +328,8 @@ impl Ownership {
     /// The user's cell, if its state was ever loaded.
     pub(in crate::runtime) fn cell_in_memory(&self, id: &UserId) -> Option<Arc<UserCell>> {
         let users = self.users();
+        #[cfg(test)]
+        self.looked_up.fetch_add(1, Ordering::Relaxed);
         users.cells.get(id).filter(|cell| cell.was_ever_loaded()).cloned()
     }
 

@@ -3,28 +3,26 @@
 
 use tokio::time::Instant;
 
+use super::entries::{AmendedPage, Removal, StoredEntry, Write};
 use super::{LoadError, UserCell, Users, entry_failure};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::runtime::tuning::REMOVAL_LOOKS_MAX;
 use crate::storage::amendments::AmendError;
-use crate::storage::conversation;
 use crate::storage::reads::Pair;
 use crate::storage::removal::{self, Left};
-use crate::store::{Append, AppendError, Store, StreamId};
-use peerd_core::amendment::{AmendmentPage, Change, Removed};
-use peerd_core::clock::Lane;
+use crate::store::{Append, AppendError, Store};
+use peerd_core::amendment::{Change, Removed};
 use peerd_core::conversation::{Conversation, Removing};
 use peerd_core::deletions::PageId;
 use peerd_core::id::{Direction, UserId};
 use peerd_core::pages::page_number;
 use peerd_protocol::failure::Failure;
-use peerd_protocol::subject::Token;
 
 impl<S: Store, B: Bus> Users<S, B> {
     /// Does the remaining steps in the log for a message to `cell` that its page of amendments
     /// shows as removed. Each step can be repeated.
-    pub(in crate::runtime) async fn remove_record(
+    async fn remove_record(
         &self,
         cell: &UserCell,
         pair: &Pair,
@@ -68,19 +66,41 @@ impl<S: Store, B: Bus> Users<S, B> {
         Err(Failure::StoreUnavailable)
     }
 
-    /// Writes a page of amendments of the messages from `sender` to the user, replacing the entry
-    /// at the expected sequence. Returns its sequence.
-    pub(in crate::runtime) async fn write_amendments(
+    /// Removes a message, from the note that this begins to the settings in which it has ended.
+    /// Returns the sequence of those. The caller holds the entry lock and the pair lock.
+    pub(super) async fn remove(
+        &self,
+        cell: &UserCell,
+        removal: &Removal,
+        deadline: Instant,
+    ) -> Result<u64, Failure> {
+        let Removal { sender, removed, page, begun, ended, expected_seq } = removal;
+        let steps = async {
+            let begun = self.write_settings(cell, sender, begun, *expected_seq, deadline).await?;
+            self.write_amendments(cell, sender, page, deadline).await?;
+            let pair = self.env.pair(sender, &cell.id);
+            self.remove_record(cell, &pair, removed, deadline).await?;
+            self.write_settings(cell, sender, ended, begun, deadline).await
+        };
+        steps.await.inspect_err(|_| {
+            // The next load completes the removal.
+            self.forget_read(cell);
+            cell.invalidate();
+        })
+    }
+
+    /// Writes a page of amendments of the messages from `sender` to the user. Returns its sequence.
+    pub(super) async fn write_amendments(
         &self,
         cell: &UserCell,
         sender: &UserId,
-        (number, page, expected_seq): (u64, &AmendmentPage, u64),
+        AmendedPage { number, page, expected_seq }: &AmendedPage,
         deadline: Instant,
     ) -> Result<u64, Failure> {
         let pair = self.env.pair(sender, &cell.id);
         let without = failpoint::is(Fault::LostReaction).then(|| page.without_reactions());
         let page = without.as_ref().unwrap_or(page);
-        let write = removal::amend(&self.env.subjects, &pair, number, page, expected_seq);
+        let write = removal::amend(&self.env.subjects, &pair, *number, page, *expected_seq);
         let write = write.map_err(|error| match error {
             AmendError::Full { .. } => Failure::TooLarge,
             AmendError::Encode(_) => Failure::Internal,
@@ -153,28 +173,11 @@ impl<S: Store, B: Bus> Users<S, B> {
             let is_hidden = self.is_hidden(cell, (other, known), message, deadline).await?;
             is_unread = removed.is_unread(known) && !is_hidden;
         }
-        let settings = {
-            let user = cell.lock();
-            let (clock, newest) = (&cell.ownership.clock, user.newest_published());
-            let key = clock.next(self.env.clock.wall_ms(), newest, Lane::Even);
-            known.after_removal(key, is_unread)
-        };
-        let payload = conversation::encode(&settings).map_err(|_| Failure::Internal)?;
-        let entry = Append {
-            stream: StreamId::State(cell.partition),
-            subject: conversation::key(
-                &self.env.subjects,
-                cell.partition,
-                &cell.token,
-                &Token::of(other),
-            ),
-            payload,
-            expected_seq: known.settings_seq,
-        };
-        let written = self.write(cell, entry, deadline).await;
-        let seq = written.map_err(|error| entry_failure(cell, &error))?;
+        let settings = known.after_removal(self.keys(cell).change(&cell.lock()), is_unread);
+        let write = Write::settings(other, known, settings);
+        let seq = self.write_entry(cell, &write, deadline).await?;
         let mut user = cell.lock();
-        user.update(other, |known| known.adopt_settings(settings, seq));
+        StoredEntry { write, seq }.apply(&mut user);
         user.settle_revision();
         Ok(())
     }

@@ -183,7 +183,7 @@ fn read(bytes: &[u8]) -> Result<StoredMessage, RecordError> {
 }
 
 fn golden() -> Vec<(&'static str, Vec<u8>)> {
-    crate::storage::golden::lines(GOLDEN)
+    crate::wire::golden::lines(GOLDEN)
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn every_record_has_its_golden_bytes() {
         .iter()
         .map(|(name, placed, push)| (*name, encode(placed, push.as_ref()).expect("fits").to_vec()))
         .collect();
-    crate::storage::golden::assert_same(&written, &golden());
+    crate::wire::golden::assert_same(&written, &golden());
 }
 
 #[test]
@@ -233,8 +233,8 @@ fn every_carrier_has_its_golden_bytes() {
         .iter()
         .map(|(name, stub)| (*name, encode_carrier(stub).expect("fits").to_vec()))
         .collect();
-    let golden = crate::storage::golden::lines(CARRIERS);
-    crate::storage::golden::assert_same(&written, &golden);
+    let golden = crate::wire::golden::lines(CARRIERS);
+    crate::wire::golden::assert_same(&written, &golden);
     for ((name, stub), (_, bytes)) in carriers().into_iter().zip(golden) {
         assert_eq!(order_key(&bytes), Ok(stub.key), "{name}");
         assert_eq!(read_any(&bytes), Ok(Recorded::Carrier(stub)), "{name}");
@@ -276,8 +276,8 @@ fn every_reply_has_its_golden_bytes() {
         .iter()
         .map(|(name, placed, push)| (*name, encode(placed, push.as_ref()).expect("fits").to_vec()))
         .collect();
-    let golden = crate::storage::golden::lines(REPLIES);
-    crate::storage::golden::assert_same(&written, &golden);
+    let golden = crate::wire::golden::lines(REPLIES);
+    crate::wire::golden::assert_same(&written, &golden);
     for ((name, placed, push), (_, mut bytes)) in replies().into_iter().zip(golden) {
         let Placed { message, mark, page, .. } = placed;
         let message = (*message).clone();

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::wire::golden;
 use peerd_core::audit::{Difference, Subject};
 use peerd_core::content::Content;
 use peerd_core::conversation::{Mark, PagePointers};
@@ -15,6 +16,8 @@ use peerd_core::user_info::Profile;
 use peerd_core::user_status::{CustomStatus, OnlineStatus, UserStatus};
 
 const PARTITION: Partition = Partition(3);
+const REQUESTS: &str = include_str!("../../../tests/golden/requests-v1.txt");
+const ANSWERS: &str = include_str!("../../../tests/golden/answers-v1.txt");
 
 fn user(id: &str) -> UserId {
     UserId::new(id, "userID").expect("a valid ID")
@@ -141,8 +144,7 @@ fn a_request_survives_the_wire() {
 
 /// With an avatar, and more so with an original, a delivery has so many fields that the header of its
 /// array is longer.
-#[test]
-fn a_delivery_with_every_field_survives_the_wire() {
+fn full_delivery(has_avatar: bool, is_reply: bool) -> Deliver {
     let to = Reference {
         by_sender: true,
         key: OrderKey(70),
@@ -151,15 +153,21 @@ fn a_delivery_with_every_field_survives_the_wire() {
         stream_seq: 9,
         timestamp_ms: 1_800_000_000_000,
     };
-    for (avatar, is_reply) in [(true, false), (false, true), (true, true)] {
-        let mut request = deliver(Some(1));
-        request.delivery.from_profile.avatar_url = avatar.then(|| "https://x/a.png".into());
-        if is_reply {
-            let send = &mut request.delivery.send;
-            send.draft.reply =
-                Some(Box::new(Reply { to, root: Some(to), original: Original::NotFound }));
-            send.options.seq_max = Some(37);
-        }
+    let mut request = deliver(Some(1));
+    request.delivery.from_profile.avatar_url = has_avatar.then(|| "https://x/a.png".into());
+    if is_reply {
+        let send = &mut request.delivery.send;
+        send.draft.reply =
+            Some(Box::new(Reply { to, root: Some(to), original: Original::NotFound }));
+        send.options.seq_max = Some(37);
+    }
+    request
+}
+
+#[test]
+fn a_delivery_with_every_field_survives_the_wire() {
+    for (has_avatar, is_reply) in [(true, false), (false, true), (true, true)] {
+        let request = full_delivery(has_avatar, is_reply);
         let find = FindRepeat { draft: request.delivery.send.draft.clone(), ..find_repeat() };
         let bytes = request.encode().expect("writable");
         assert_eq!(Request::decode(&bytes, &user("bob")), Ok(Request::Deliver(request)));
@@ -167,6 +175,32 @@ fn a_delivery_with_every_field_survives_the_wire() {
         let find = Request::FindRepeat(Box::new(find));
         assert_eq!(Request::decode(&bytes, &user("bob")), Ok(find));
     }
+}
+
+#[test]
+fn each_kind_of_request_has_its_golden_bytes() {
+    const NAMES: [&str; 12] = [
+        "deliver",
+        "deliver-again",
+        "may-send",
+        "find-repeat",
+        "follow-log",
+        "audit",
+        "was-begun",
+        "settle",
+        "peer-part",
+        "read-status",
+        "watch-status",
+        "show-status",
+    ];
+    let requests = requests().into_iter().zip(NAMES);
+    let mut written: Vec<_> = requests.map(|((_, bytes), name)| (name, bytes.to_vec())).collect();
+    assert_eq!(written.len(), NAMES.len());
+    let full = full_delivery(true, true);
+    let find = FindRepeat { draft: full.delivery.send.draft.clone(), ..find_repeat() };
+    written.push(("deliver-full", full.encode().expect("writable").to_vec()));
+    written.push(("find-repeat-full", find.encode().expect("writable").to_vec()));
+    golden::assert_same(&written, &golden::lines(REQUESTS));
 }
 
 /// The tags must never change, since two releases meet in a rolling update.
@@ -183,7 +217,8 @@ fn a_first_contact_does_not_send_the_content_to_ask() {
     assert!(ask.encode().expect("writable").len() < 32);
 }
 
-fn survives<R: OwnerRequest>(request: &R, answer: R::Answer)
+/// The bytes of an answer, which survives the wire.
+fn survives<R: OwnerRequest>(request: &R, answer: R::Answer) -> Vec<u8>
 where
     R::Answer: Clone + PartialEq + Debug,
 {
@@ -191,74 +226,97 @@ where
     let bytes = encode_answer::<R>(&answer).expect("writable");
     assert!(is_answer::<R>(&bytes));
     assert_eq!(decode_answer(request, &bytes, PARTITION), Ok(answer));
+    bytes.to_vec()
 }
 
-#[test]
-fn an_answer_survives_the_wire() {
+fn delivered(is_stored: bool, is_duplicate: bool) -> Delivered {
     let mark = Mark { seq: 5, counted: 4 };
     let page = PagePointers { first: 0, previous: 7 };
     let placed = Placed { message: Arc::new(message()), mark, page, expected_seq: 0 };
-    for (head, is_duplicate) in [(Some(placed.head(12)), false), (None, true), (None, false)] {
-        let message = Arc::new(message());
-        let avatar_url = head.map(|_| "https://example.com/b.png".into());
-        let receiver_profile = Profile { name: "Bob".to_owned(), avatar_url };
-        survives(&deliver(None), Delivered { message, head, receiver_profile, is_duplicate });
-    }
-    survives(&MaySend { from: user("alice"), needed_bytes: 0 }, ());
-    survives(&find_repeat(), None);
-    survives(&find_repeat(), Some(Arc::new(message())));
-    survives(&follow_log(Some(5)), ());
-    survives(&peer_part(), Bytes::from_static(b"answer"));
-    survives(&read_status(), vec![None, Some(status("b.o b"))]);
-    let watching = |status, is_watched| Watching { status, is_watched };
-    let answer = vec![watching(Some(status("bob")), true), watching(None, false)];
-    survives(&watch_status(), answer);
-    survives(&show_status(), vec![true, false]);
-    survives(&Settle { sender: user("carol"), key: OrderKey(99) }, ());
-    survives(&was_begun(), Begun::Yes);
-    survives(&was_begun(), Begun::No { known_for: Duration::from_millis(1_234) });
+    let head = is_stored.then(|| placed.head(12));
+    let avatar_url = head.map(|_| "https://example.com/b.png".into());
+    let receiver_profile = Profile { name: "Bob".to_owned(), avatar_url };
+    Delivered { message: placed.message, head, receiver_profile, is_duplicate }
 }
 
 #[test]
-fn an_audit_survives_the_wire() {
+fn each_answer_survives_the_wire_and_has_its_golden_bytes() {
+    let watching = |status, is_watched| Watching { status, is_watched };
+    let watched = vec![watching(Some(status("bob")), true), watching(None, false)];
+    let ask = MaySend { from: user("alice"), needed_bytes: 0 };
+    let settle = Settle { sender: user("carol"), key: OrderKey(99) };
+    let begun = Begun::No { known_for: Duration::from_millis(1_234) };
+    let unreadable = vec!["peer.log.0.bob.alice 7".to_owned()];
+    let audits = [
+        Ok(audited()),
+        Ok(Audited { corrected: 7, ..audited() }),
+        Ok(Audited { unreadable, ..audited() }),
+        Err("no".to_owned()),
+    ];
+    let [audit, corrected, unreadable, failed] = audits.map(|audit| survives(&Audit, audit));
+    let written = [
+        ("delivered", survives(&deliver(None), delivered(true, false))),
+        ("delivered-repeat", survives(&deliver(None), delivered(false, true))),
+        ("delivered-live", survives(&deliver(None), delivered(false, false))),
+        ("may-send", survives(&ask, ())),
+        ("no-repeat", survives(&find_repeat(), None)),
+        ("repeat", survives(&find_repeat(), Some(Arc::new(message())))),
+        ("followed", survives(&follow_log(Some(5)), ())),
+        ("part", survives(&peer_part(), Bytes::from_static(b"answer"))),
+        ("statuses", survives(&read_status(), vec![None, Some(status("b.o b"))])),
+        ("watching", survives(&watch_status(), watched)),
+        ("shown", survives(&show_status(), vec![true, false])),
+        ("settled", survives(&settle, ())),
+        ("begun", survives(&was_begun(), Begun::Yes)),
+        ("not-begun", survives(&was_begun(), begun)),
+        ("audited", audit),
+        ("audited-corrected", corrected),
+        ("audited-unreadable", unreadable),
+        ("audit-failed", failed),
+    ];
+    golden::assert_same(&[&written[..], &refused()].concat(), &golden::lines(ANSWERS));
+}
+
+fn audited() -> Audited {
     let all = Subject::ALL.into_iter().enumerate().map(|(number, subject)| Difference {
         other: (number > 1).then(|| user("bob")),
         subject,
         expected: number as u64,
         found: 1 << 40,
     });
-    let audited = Audited {
-        conversations: 3,
-        messages: 70_000,
-        differences: all.collect(),
-        ..Audited::default()
-    };
-    survives(&Audit, Ok(audited.clone()));
-    survives(&Audit, Ok(Audited { corrected: 7, ..audited.clone() }));
-    let unreadable = vec!["peer.log.0.bob.alice 7".to_owned()];
-    survives(&Audit, Ok(Audited { unreadable, ..audited }));
-    survives(&Audit, Err("no".to_owned()));
+    let differences = all.collect();
+    Audited { conversations: 3, messages: 70_000, differences, ..Audited::default() }
+}
+
+fn refusals() -> [(&'static str, CallError); 13] {
+    let too_large =
+        Rejection::invalid("message", "does not fit the max_payload of the receiver's nats-server");
+    [
+        ("refused-target", Rejection::TargetNotFound.into()),
+        ("refused-blocked", Rejection::BlockedByReceiver.into()),
+        ("refused-reused", Rejection::LocalMessageIdReused.into()),
+        ("refused-rate", Rejection::RateLimited { retry_after_ms: 7 }.into()),
+        ("refused-not-logged-in", Rejection::NotLoggedIn.into()),
+        ("refused-conversation", Rejection::ConversationNotFound.into()),
+        ("refused-method", Rejection::UnsupportedMethod.into()),
+        ("refused-overloaded", Failure::Overloaded { retry_after_ms: 9 }.into()),
+        ("refused-no-owner", Failure::NoOwner { retry_after_ms: 8 }.into()),
+        ("refused-internal", Failure::Internal.into()),
+        ("refused-unavailable", Failure::StoreUnavailable.into()),
+        ("refused-unknown", Failure::OutcomeUnknown.into()),
+        ("refused-too-large", too_large.into()),
+    ]
+}
+
+/// The bytes of each refusal.
+fn refused() -> Vec<(&'static str, Vec<u8>)> {
+    let bytes = |refusal: &CallError| encode_refusal(refusal).expect("writable").to_vec();
+    refusals().iter().map(|(name, refusal)| (*name, bytes(refusal))).collect()
 }
 
 #[test]
 fn a_refusal_answers_every_request() {
-    let refusals: [CallError; 13] = [
-        Rejection::TargetNotFound.into(),
-        Rejection::BlockedByReceiver.into(),
-        Rejection::LocalMessageIdReused.into(),
-        Rejection::RateLimited { retry_after_ms: 7 }.into(),
-        Rejection::NotLoggedIn.into(),
-        Rejection::ConversationNotFound.into(),
-        Rejection::UnsupportedMethod.into(),
-        Failure::Overloaded { retry_after_ms: 9 }.into(),
-        Failure::NoOwner { retry_after_ms: 8 }.into(),
-        Failure::Internal.into(),
-        Failure::StoreUnavailable.into(),
-        Failure::OutcomeUnknown.into(),
-        Rejection::invalid("message", "does not fit the max_payload of the receiver's nats-server")
-            .into(),
-    ];
-    for refusal in refusals {
+    for (_, refusal) in refusals() {
         let bytes = encode_refusal(&refusal).expect("writable");
         assert!(is_answer::<Deliver>(&bytes) && is_answer::<Audit>(&bytes));
         let read = decode_answer(&deliver(None), &bytes, PARTITION);

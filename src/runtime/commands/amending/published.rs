@@ -57,31 +57,36 @@ impl<S: Store, B: Bus> Amending<'_, S, B> {
         if notice == Notice::Replied {
             return Ok(());
         }
-        let entry_lock = self.users.entry_lock(cell, deadline).await?;
-        let known = cell.lock().conversations.get(other).cloned().unwrap_or_default();
-        let wanted: Vec<_> = keys.iter().map(|key| (*key, partition)).collect();
-        let mut messages = Messages::new();
-        for (direction, found) in self.find_all(cell, (other, &known), &wanted, deadline).await? {
-            let at = (direction, found.seq());
-            let is_hidden = self.users.is_hidden(cell, (other, &known), at, deadline).await?;
-            if direction == Direction::Send && !is_hidden {
-                messages.push(Arc::new(found.stored.message));
+        let decide = async {
+            let known = cell.lock().conversations.get(other).cloned().unwrap_or_default();
+            let wanted: Vec<_> = keys.iter().map(|key| (*key, partition)).collect();
+            let mut messages = Messages::new();
+            for (direction, found) in
+                self.find_all(cell, (other, &known), &wanted, deadline).await?
+            {
+                let at = (direction, found.seq());
+                let is_hidden = self.users.is_hidden(cell, (other, &known), at, deadline).await?;
+                if direction == Direction::Send && !is_hidden {
+                    messages.push(Arc::new(found.stored.message));
+                }
             }
-        }
-        let seen = (other, &known);
-        let shown = self.history.show_originals(cell, seen, &mut messages, deadline).await;
-        shown.map_err(Failure::from)?;
-        let changed = messages.iter().map(|message| (message.clone(), replied.clone()));
-        let replies = self.replies_to(cell, seen, &changed.collect::<Vec<_>>(), deadline).await?;
-        let newest = messages.last().map(|message| message.key);
-        let (Some(message), Some(event)) = (newest, notice.event(messages)) else {
-            return Ok(());
+            let seen = (other, &known);
+            let shown = self.history.show_originals(cell, seen, &mut messages, deadline).await;
+            shown.map_err(Failure::from)?;
+            let changed = messages.iter().map(|message| (message.clone(), replied.clone()));
+            let replies =
+                self.replies_to(cell, seen, &changed.collect::<Vec<_>>(), deadline).await?;
+            let newest = messages.last().map(|message| message.key);
+            let (Some(message), Some(event)) = (newest, notice.event(messages)) else {
+                return Ok((None, ()));
+            };
+            let known = cell.lock().conversations.get(other).cloned().unwrap_or_default();
+            let key = self.entries.next_key(cell);
+            let settings = known.changed_settings(key, |settings| settings.kept = known.exists());
+            let writes = vec![Write::settings(other, &known, settings)];
+            let events = Events::amended(key, message, event, replies);
+            Ok((Some(Commit { writes, events }), ()))
         };
-        let known = cell.lock().conversations.get(other).cloned().unwrap_or_default();
-        let key = self.entries.next_key(cell);
-        let settings = known.changed_settings(key, |settings| settings.kept = known.exists());
-        let writes = vec![Write::settings(other, &known, settings)];
-        let change = Commit { writes, events: Events::amended(key, message, event, replies) };
-        self.entries.carry_out(&entry_lock, cell, change, deadline).await
+        self.entries.commit_reading(cell, deadline, Box::pin(decide)).await
     }
 }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Amended, Amending, Call, Peer, WithPeer, amended, name_pages, target};
+use super::{
+    Amended, Amending, Call, Peer, WithPeer, amended, amendments_of, name_pages, state_seq, target,
+};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
+use crate::runtime::injected;
 use crate::runtime::tuning::LATE_WRITE_MAX;
 use crate::storage::reads::Found;
 use crate::store::Store;
@@ -13,7 +16,6 @@ use peerd_core::amend::{Notice, Operation};
 use peerd_core::amendment::Amendment;
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::message::Message;
-use peerd_core::rejection::Rejection;
 use peerd_protocol::failure::{CallError, Failure};
 
 /// Changes of messages that are stored.
@@ -86,19 +88,25 @@ impl<S: Store, B: Bus> Amending<'_, S, B> {
         let (user, deadline) = (call.cell, call.deadline);
         call.prepare_at_peer::<C>(other, &AmendPart::Announce(seqs.to_vec())).await?;
         let keys: Vec<OrderKey> = found.iter().map(Found::key).collect();
-        let entry_lock = self.users.entry_lock(user, deadline).await?;
-        let _pair_lock = user.pair_lock(other, deadline).await?;
-        let mut decided = self.decide(user, (other, &user.id), &keys, operation, deadline).await?;
-        let messages = std::mem::take(&mut decided.messages);
-        let mut changed = messages.iter().filter(|(_, amendment)| amendment.is_some());
-        if !changed.all(|(found, _)| seqs.contains(&found.seq())) {
-            return Ok(None);
-        }
-        let (notice, mut state_seq) = (decided.notice.clone(), 0);
-        if messages.iter().any(|(_, amendment)| amendment.is_some()) {
-            state_seq = self.store_amendments(&entry_lock, user, other, decided, deadline).await?;
-        }
-        Ok(Some(Stored { messages, notice, state_seq }))
+        let decide = async {
+            let pair_lock = user.pair_lock(other, deadline).await?;
+            let by = (other, &user.id);
+            let mut decided = self.decide(user, by, &keys, operation, deadline).await?;
+            let messages = std::mem::take(&mut decided.messages);
+            let mut changed = messages.iter().filter(|(_, amendment)| amendment.is_some());
+            if !changed.all(|(found, _)| seqs.contains(&found.seq())) {
+                return Ok((None, None));
+            }
+            let notice = decided.notice.clone();
+            let is_changed = messages.iter().any(|(_, amendment)| amendment.is_some());
+            let change = is_changed.then(|| amendments_of(other, decided));
+            Ok((change, Some((messages, notice, pair_lock))))
+        };
+        let stored = self.entries.commit_reading(user, deadline, Box::pin(decide)).await?;
+        Ok(stored.map(|(messages, notice, _)| {
+            let is_changed = messages.iter().any(|(_, amendment)| amendment.is_some());
+            Stored { messages, notice, state_seq: if is_changed { state_seq(user) } else { 0 } }
+        }))
     }
 
     /// Prepares for a change of messages that `peer.cell` sent to the caller: from now on, the
@@ -109,11 +117,10 @@ impl<S: Store, B: Bus> Amending<'_, S, B> {
         Peer { cell, from, deadline, .. }: Peer<'_, S, B>,
     ) -> Result<AmendAnswer, CallError> {
         cell.note_may_change(deadline + LATE_WRITE_MAX);
+        let seqs = if failpoint::is(Fault::PageUnnamed) { &[] } else { seqs };
         let named = self.entries.commit(cell, deadline, |user, _| {
-            if user.blocked.contains(from) && !failpoint::is(Fault::BlockedReacts) {
-                return Err(Rejection::BlockedByReceiver);
-            }
-            Ok(name_pages(user, from, seqs).filter(|_| !failpoint::is(Fault::PageUnnamed)))
+            injected::unless_blocked(Fault::BlockedReacts, user.refuse_blocked(from))?;
+            Ok(name_pages(user, from, seqs))
         });
         named.await?;
         Ok(AmendAnswer::unchanged())

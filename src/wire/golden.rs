@@ -1,7 +1,7 @@
 //! Files of golden bytes, `tests/golden/`: a name and hex digits per line.
 
 /// The lines of a file.
-pub(super) fn lines(file: &'static str) -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn lines(file: &'static str) -> Vec<(&'static str, Vec<u8>)> {
     let line = |line: &'static str| {
         let (name, hex) = line.split_once(' ').expect("a name and hex");
         let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex");
@@ -11,7 +11,7 @@ pub(super) fn lines(file: &'static str) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// Fails with the lines as they should be.
-pub(super) fn assert_same(written: &[(&str, Vec<u8>)], golden: &[(&str, Vec<u8>)]) {
+pub(crate) fn assert_same(written: &[(&str, Vec<u8>)], golden: &[(&str, Vec<u8>)]) {
     let hex = |bytes: &[u8]| {
         let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         hex.concat()
