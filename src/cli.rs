@@ -5,6 +5,7 @@ mod bench;
 mod call;
 mod check_config;
 mod connection;
+mod new_seed;
 pub mod readable;
 mod serve;
 mod status;
@@ -71,6 +72,13 @@ enum Command {
     Serve,
     /// Print the resulting configuration without secrets, or all problems with it.
     CheckConfig,
+    /// Make a key for logins by token: write its seed to a new file, and print the public key.
+    NewSeed {
+        /// The use of the key.
+        of: new_seed::Use,
+        /// The file, which must not exist.
+        file: PathBuf,
+    },
     /// Call a method as a user and print the reply as JSON.
     ///
     /// The NATS user needs permission to publish the call and to subscribe to its inbox.
@@ -192,6 +200,7 @@ impl Arguments {
                 Ok((loaded, ..)) => check_config::run(&loaded),
                 Err(problems) => refuse(&problems),
             },
+            Command::NewSeed { of, file } => new_seed::run(of, &file),
             Command::Call { user, method, json } => {
                 with_settings(&source, |settings| call::run(settings, user, method, json))
             }

@@ -4,13 +4,17 @@
 //! Later sources override earlier ones: the defaults, `config/peerd.toml` in the working directory
 //! if it exists, the file that is given, and the environment (`PEERD__SECTION__KEY`).
 
+mod callout;
 mod check;
 mod names;
 mod problems;
 mod relations;
+mod secret;
 mod source;
 
+pub use callout::Callout;
 pub use problems::Problems;
+pub use secret::Hidden;
 pub use source::{Loaded, Overrides, load, read};
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +39,7 @@ pub struct Config {
     pub send: Send,
     pub limits: Limits,
     pub audit: Audit,
+    pub callout: Callout,
     pub http: Http,
     pub log: Log,
 }
@@ -173,6 +178,7 @@ impl Default for Config {
             send: Send::default(),
             limits: Limits::default(),
             audit: Audit::default(),
+            callout: Callout::default(),
             http: Http::default(),
             log: Log::default(),
         }
@@ -279,6 +285,7 @@ impl Config {
         if !config.nats.password.is_empty() {
             "(hidden)".clone_into(&mut config.nats.password);
         }
+        config.callout.hide();
         config.nats.servers = config.nats.servers.iter().map(|url| without_login(url)).collect();
         config
     }
