@@ -6,6 +6,7 @@ mod call;
 mod check_config;
 mod connection;
 mod introspect;
+mod new_seed;
 pub mod readable;
 mod serve;
 mod status;
@@ -83,6 +84,13 @@ enum Command {
     /// Describe the command line to the `nats` command line, for which peerd can be a plugin.
     #[command(long_flag = "fisk-introspect", hide = true)]
     Introspect,
+    /// Make a key for logins by token: write its seed to a new file, and print the public key.
+    NewSeed {
+        /// The use of the key.
+        of: new_seed::Use,
+        /// The file, which must not exist.
+        file: PathBuf,
+    },
     /// Call a method as a user and print the reply as JSON.
     ///
     /// The NATS user needs permission to publish the call and to subscribe to its inbox.
@@ -218,6 +226,7 @@ impl Arguments {
                 Err(problems) => refuse(&problems),
             },
             Command::Introspect => introspect::run(),
+            Command::NewSeed { of, file } => new_seed::run(of, &file),
             Command::Call { user, method, json } => {
                 with_settings(&source, |settings| call::run(settings, user, method, json))
             }

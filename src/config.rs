@@ -5,14 +5,18 @@
 //! if it exists, the file that is given, and the environment (`PEERD__SECTION__KEY`). A context of
 //! the `nats` command line replaces how to connect.
 
+mod callout;
 mod check;
 mod context;
 mod names;
 mod problems;
 mod relations;
+mod secret;
 mod source;
 
+pub use callout::Callout;
 pub use problems::Problems;
+pub use secret::Hidden;
 pub use source::{Loaded, Overrides, load, read};
 
 use serde::{Deserialize, Serialize};
@@ -37,6 +41,7 @@ pub struct Config {
     pub send: Send,
     pub limits: Limits,
     pub audit: Audit,
+    pub callout: Callout,
     pub http: Http,
     pub log: Log,
 }
@@ -179,6 +184,7 @@ impl Default for Config {
             send: Send::default(),
             limits: Limits::default(),
             audit: Audit::default(),
+            callout: Callout::default(),
             http: Http::default(),
             log: Log::default(),
         }
@@ -304,6 +310,7 @@ impl Config {
                 "(hidden)".clone_into(secret);
             }
         }
+        config.callout.hide();
         config.nats.servers = config.nats.servers.iter().map(|url| without_login(url)).collect();
         config
     }

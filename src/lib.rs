@@ -1,14 +1,15 @@
 //! peerd: one-to-one messaging for NATS.
 //!
 //! The layers, each of which uses only those before it: [`wire`], [`clock`], [`metrics`], [`http`]
-//! and [`link`], [`store`] and [`bus`], [`storage`], [`cluster`], [`runtime`], [`config`] and
-//! [`telemetry`], [`cli`].
+//! and [`link`], [`callout`], [`store`] and [`bus`], [`storage`], [`cluster`], [`runtime`],
+//! [`config`] and [`telemetry`], [`cli`].
 //! Decisions are in `peerd-core`, the public contract in `peerd-protocol`, the history checker in
-//! `peerd-verify`.
+//! `peerd-verify`, logins by token in `peerd-callout`.
 //!
 //! `ARCHITECTURE.md` is the map of the code.
 
 pub mod bus;
+pub mod callout;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

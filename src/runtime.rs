@@ -72,6 +72,7 @@
 pub mod commands;
 pub mod connect;
 pub mod daemon;
+pub mod logins;
 pub mod node;
 pub mod payload;
 pub mod permissions;

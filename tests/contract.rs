@@ -18,6 +18,7 @@ mod contract {
     mod bench;
     mod blocklist;
     mod bundle;
+    mod callout;
     mod changes;
     mod config_and_cli;
     mod conversations;

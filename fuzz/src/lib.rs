@@ -18,6 +18,7 @@ pub mod instances;
 pub mod names;
 pub mod settings;
 pub mod stored;
+pub mod tokens;
 pub mod trees;
 
 mod messages;
@@ -49,4 +50,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "instances", check: instances::check, seeds: instances::seeds },
     Target { name: "settings", check: settings::check, seeds: settings::seeds },
     Target { name: "frames", check: frames::check, seeds: frames::seeds },
+    Target { name: "tokens", check: tokens::check, seeds: tokens::seeds },
 ];

@@ -9,6 +9,7 @@ use super::problems::{Check, Problems};
 use super::relations::{self, UrlLogin};
 use crate::runtime::connect::NatsOptions;
 use crate::runtime::daemon::Settings;
+use crate::runtime::logins::Login;
 use crate::runtime::node::Options;
 use crate::store::provision::StreamOptions;
 use crate::telemetry::{Format, Telemetry};
@@ -31,7 +32,9 @@ impl Config {
     pub(super) fn problems(&self, with_files: bool) -> Vec<String> {
         let (settings, _, mut problems) = self.checked();
         if with_files {
+            let login = settings.callout.as_ref();
             let files = settings.nats.file_problems().into_iter();
+            let files = files.chain(login.map(Login::file_problems).unwrap_or_default());
             problems.extend(files.map(|(option, problem)| format!("{option}: {problem}")));
         }
         problems
@@ -39,8 +42,10 @@ impl Config {
 
     fn checked(&self) -> (Settings, Telemetry, Vec<String>) {
         let mut check = Check::default();
+        let nats = self.nats(&mut check);
         let settings = Settings {
-            nats: self.nats(&mut check),
+            callout: self.callout.checked(self, &nats, &mut check),
+            nats,
             subject_prefix: self.subject_prefix.clone(),
             partitions: check.number(
                 "partitions",

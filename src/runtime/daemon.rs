@@ -47,6 +47,7 @@ use super::agreement::{Agreement, Disagreement};
 use super::connect::{ConnectError, NatsOptions, bus, connect};
 use super::env::Options;
 use super::health::ConnectionState;
+use super::logins::{AnsweringLogins, Login};
 use super::monitor::{Look, Monitor, Sources};
 use super::node::Node;
 use super::patience::Patience;
@@ -97,6 +98,8 @@ pub struct Settings {
     pub shutdown_deadline: Duration,
     /// The address for HTTP; `None`: there is no listener.
     pub http: Option<SocketAddr>,
+    /// How clients log in with tokens; `None`: not at all.
+    pub callout: Option<Login>,
 }
 
 /// Why the daemon did not start, or why it stopped.
@@ -122,6 +125,9 @@ pub enum ServeError {
         /// The remedy.
         remedy: String,
     },
+    /// Files for logins by token cannot be used, one per line.
+    #[error("{0}")]
+    Callout(String),
     /// The address for HTTP cannot be listened on.
     #[error("http.listen: {0}: {1}")]
     Http(SocketAddr, std::io::Error),
@@ -142,7 +148,7 @@ impl ServeError {
             Self::Http(_, error) if error.kind() == std::io::ErrorKind::AddrInUse => {
                 Some(Cause::Transient)
             }
-            Self::Payload(_) | Self::Forbidden { .. } | Self::Http(..) => {
+            Self::Payload(_) | Self::Forbidden { .. } | Self::Callout(_) | Self::Http(..) => {
                 Some(Cause::Configuration)
             }
             Self::Fault => None,
@@ -201,6 +207,8 @@ struct Connections {
     permissions: Permissions,
     /// Monitors the servers' `max_payload` while it is held.
     _payload: AbortOnDrop<()>,
+    /// The one for logins by token, if it is one of its own.
+    callout: Option<Connection>,
     /// Streams that were missing although others existed, and were created again.
     lost: Vec<Resource>,
 }
@@ -233,12 +241,25 @@ impl Connections {
         }
     }
 
+    /// The state of each connection, by its name.
+    fn links(&self) -> Vec<(&'static str, Link)> {
+        let own = self.callout.iter().map(|own| ("callout", own.link.clone()));
+        let shared = [("store", self.store.link.clone()), ("bus", self.bus.link.clone())];
+        shared.into_iter().chain(own).collect()
+    }
+
+    /// The connection for logins by token.
+    fn for_callouts(&self) -> &Connection {
+        self.callout.as_ref().unwrap_or(&self.store)
+    }
+
     /// Waits until the server denies something that peerd cannot work without.
     async fn forbidden(&self) -> ServeError {
         let is_essential = |violation: &Violation| self.permissions.is_essential(violation);
         let violation = tokio::select! {
             violation = self.store.link.forbidden(is_essential) => violation,
             violation = self.bus.link.forbidden(is_essential) => violation,
+            violation = self.for_callouts().link.forbidden(is_essential) => violation,
         };
         let remedy = self.permissions.remedy(&violation);
         ServeError::Forbidden { violation, remedy }
@@ -254,9 +275,13 @@ async fn prepare(settings: &Settings, monitor: &Arc<Monitor>) -> Result<Connecti
     let nats = &settings.nats;
     let store = connect(nats, "peerd store", &permissions, &mut patience).await?;
     let bus = bus::connect(nats, "peerd bus", &permissions, &mut patience).await?;
+    let callout = match settings.callout.as_ref().and_then(|login| login.nats.as_ref()) {
+        Some(nats) => Some(connect(nats, "peerd callout", &permissions, &mut patience).await?),
+        None => None,
+    };
     let payload = payload::follow(&settings.node.limits, &bus, &store)?;
     let mut connections =
-        Connections { store, bus, permissions, _payload: payload, lost: Vec::new() };
+        Connections { store, bus, permissions, _payload: payload, callout, lost: Vec::new() };
     connections.check_rights().await?;
     monitor.waits_for("JetStream");
     connections.lost = tokio::select! {
@@ -320,7 +345,8 @@ async fn run(
     let options = settings.node.clone();
     let node = Node::new(jetstream, nats, subjects.clone(), options, clock, table.clone());
 
-    monitor.exists(sources(&node, [("store", &store.link), ("bus", &bus.link)], &monitored));
+    let login = answer_logins(&settings, &connections, &subjects, clock)?;
+    monitor.exists(sources(&node, connections.links(), &monitored, login.as_ref()));
     monitor.waits_for("its partitions");
     node.set_messages_may_age(settings.stream.may_forget());
     node.set_max_age(settings.stream.max_age);
@@ -333,8 +359,7 @@ async fn run(
     let streams = StreamMonitor { store, jetstream: monitored, subjects, names, options };
     let streams = AbortOnDrop::new(tokio::spawn(streams.run()));
     let auditor = (settings.audit_reads_per_second > 0)
-        .then(|| node.audit_all(settings.audit_reads_per_second));
-    let auditor = auditor.map(|audit| AbortOnDrop::new(tokio::spawn(audit)));
+        .then(|| AbortOnDrop::new(tokio::spawn(node.audit_all(settings.audit_reads_per_second))));
     let ageing = (!settings.stream.max_age.is_zero())
         .then(|| AbortOnDrop::new(tokio::spawn(node.follow_ageing_of_all())));
     let following = AbortOnDrop::new(tokio::spawn(node.follow_status_of_all()));
@@ -384,7 +409,7 @@ async fn run(
     let deadline = Instant::now() + settings.shutdown_deadline.min(most);
     drop((discoverable, auditor, ageing, following));
     let ending = async {
-        node.bus().end_calls().await;
+        tokio::join!(AnsweringLogins::end(login), node.bus().end_calls());
         leave.send_replace(true);
         if !manager.is_finished() {
             let _ = manager.await;
@@ -410,13 +435,29 @@ async fn run(
     result
 }
 
+/// Begins to answer logins by token, if that is configured.
+fn answer_logins(
+    settings: &Settings,
+    connections: &Connections,
+    subjects: &Subjects,
+    clock: Clock,
+) -> Result<Option<AnsweringLogins>, ServeError> {
+    let Some(login) = &settings.callout else { return Ok(None) };
+    let connection = connections.for_callouts().clone();
+    let begun = login.answer(connection, subjects, clock, settings.shutdown_deadline);
+    begun.map(Some).map_err(ServeError::Callout)
+}
+
 /// What the monitor shows of an instance.
 fn sources(
     node: &Arc<Node<JetStream, Nats>>,
-    links: [(&'static str, &Link); 2],
+    links: Vec<(&'static str, Link)>,
     jetstream: &JetStream,
+    login: Option<&AnsweringLogins>,
 ) -> Sources {
-    let (weak_node, links) = (Arc::downgrade(node), links.map(|(name, link)| (name, link.clone())));
+    let weak_node = Arc::downgrade(node);
+    let logins = login.map(|login| login.counters.clone()).unwrap_or_default();
+    let service = login.map(|login| login.service.clone());
     let look = move || {
         let node = weak_node.upgrade()?;
         let connections = links.iter().map(|(name, link)| ConnectionState {
@@ -428,11 +469,12 @@ fn sources(
             connections: connections.collect(),
             queue_capacity: node.bus().capacity(),
             dropped: node.bus().dropped().collect(),
+            login_problem: service.as_ref().and_then(|service| service.problem()),
             ..node.look()
         })
     };
     let (counters, waits) = (node.counters(), jetstream.waits().clone());
-    Sources { counters, waits, look: Box::new(look) }
+    Sources { counters, waits, logins, look: Box::new(look) }
 }
 
 fn discovery<S: Store, B: Bus>(

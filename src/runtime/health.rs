@@ -39,6 +39,8 @@ pub(super) struct Known<'k> {
     pub(super) troubles: &'k [Trouble],
     /// Whether one of them prevents all instances from owning partitions.
     pub(super) is_owning_impossible: bool,
+    /// Why no client can log in with a token, where that is configured.
+    pub(super) login_problem: Option<&'k str>,
     /// How long its tasks have made no progress.
     pub(super) idle: Duration,
     /// How long that may be.
@@ -58,14 +60,23 @@ pub(super) enum Reason {
     Partitions,
     /// No instance can own partitions.
     Store,
+    /// No client can log in with a token.
+    Login,
     /// Its tasks make no progress.
     Stuck,
 }
 
 impl Reason {
     /// All reasons.
-    pub(super) const ALL: [Self; 6] =
-        [Self::Starting, Self::Draining, Self::Nats, Self::Partitions, Self::Store, Self::Stuck];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Starting,
+        Self::Draining,
+        Self::Nats,
+        Self::Partitions,
+        Self::Store,
+        Self::Login,
+        Self::Stuck,
+    ];
 
     /// The label.
     pub(super) const fn name(self) -> &'static str {
@@ -75,6 +86,7 @@ impl Reason {
             Self::Nats => "nats",
             Self::Partitions => "partitions",
             Self::Store => "store",
+            Self::Login => "login",
             Self::Stuck => "stuck",
         }
     }
@@ -127,6 +139,9 @@ impl Health {
             let text = "is no member of the cluster, or has not taken its partitions over yet";
             unready.push((Reason::Partitions, text.to_owned()));
         }
+        if let Some(problem) = known.login_problem {
+            unready.push((Reason::Login, format!("no client can log in with a token: {problem}")));
+        }
         Self { is_live, unready, warnings }
     }
 
@@ -153,6 +168,7 @@ mod tests {
         is_settled: true,
         troubles: &[],
         is_owning_impossible: false,
+        login_problem: None,
         idle: Duration::ZERO,
         stuck_after: STUCK_AFTER,
     };
@@ -182,6 +198,8 @@ mod tests {
         assert_eq!(reasons(&draining), [Reason::Draining]);
         assert_eq!(reasons(&Known { connections: &connections, ..WELL }), [Reason::Nats]);
         assert_eq!(reasons(&Known { is_settled: false, ..WELL }), [Reason::Partitions]);
+        let no_keys = Known { login_problem: Some("no keys"), ..WELL };
+        assert_eq!(reasons(&no_keys), [Reason::Login]);
         let stuck = Known { idle: STUCK_AFTER, ..WELL };
         assert_eq!(reasons(&stuck), [Reason::Stuck]);
         assert!(!Health::of(&stuck).is_live);

@@ -18,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::commands::counters::Counters;
 use super::health::{ConnectionState, Health, Known, Phase};
 use super::tuning::{LOOK_INTERVAL, STUCK_AFTER};
+use crate::callout;
 use crate::clock::Clock;
 use crate::http::{Page, Pages, StatusCode, TEXT};
 use crate::store::trouble::Trouble;
@@ -42,12 +43,15 @@ pub(super) struct Look {
     pub(super) queue_capacity: usize,
     /// Outgoing messages that were dropped, by reason.
     pub(super) dropped: Vec<(&'static str, u64)>,
+    /// Why no client can log in with a token, where that is configured.
+    pub(super) login_problem: Option<String>,
 }
 
 /// What is known of an instance once its parts exist.
 pub(super) struct Sources {
     pub(super) counters: Arc<Counters>,
     pub(super) waits: Arc<Waits>,
+    pub(super) logins: Arc<callout::counters::Counters>,
     /// Looks at the instance; `None` when it is about to end.
     pub(super) look: Box<dyn Fn() -> Option<Look> + Send + Sync>,
 }
@@ -154,6 +158,7 @@ impl Monitor {
             is_settled: seen.is_settled,
             troubles: &seen.troubles,
             is_owning_impossible: seen.is_owning_impossible,
+            login_problem: seen.login_problem.as_deref(),
             idle: Duration::from_micros(idle_us),
             stuck_after: self.stuck_after,
         })

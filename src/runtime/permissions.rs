@@ -1,5 +1,6 @@
 //! Finds the permission that a NATS user lacks, in terms of `deploy/nats/users.conf`.
 
+use crate::callout;
 use crate::link::{Operation, Violation};
 use crate::store::jetstream::StreamNames;
 
@@ -46,6 +47,9 @@ impl Permissions {
             if is_under(&space) {
                 return Use::Entry(format!("{space}.>"));
             }
+        }
+        if subject == callout::SUBJECT {
+            return Use::Entry(callout::SUBJECT.to_owned());
         }
         for space in ["$JS.API", "$JS.FC", "$SRV"] {
             if is_under(space) {
@@ -176,6 +180,8 @@ mod tests {
         assert_eq!(subscribe("_INBOX.abc.*"), kind("Subscribe _INBOX.>", true));
         assert_eq!(subscribe("peer.api.*.*"), kind("Subscribe peer.api.>", true));
         assert_eq!(subscribe("$SRV.PING"), kind("Subscribe $SRV.>", false));
+        let callout = kind("Subscribe $SYS.REQ.USER.AUTH", true);
+        assert_eq!(subscribe("$SYS.REQ.USER.AUTH"), callout);
     }
 
     #[test]

@@ -14,7 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// A connection as one NATS user, and the violations that the server reported to it.
 pub(super) struct Limited {
     pub(super) client: Client,
-    errors: mpsc::UnboundedReceiver<String>,
+    pub(super) errors: mpsc::UnboundedReceiver<String>,
 }
 
 impl Limited {

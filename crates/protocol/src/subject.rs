@@ -163,6 +163,18 @@ impl Subjects {
         format!("{}.api.{user}.{method}", self.prefix)
     }
 
+    /// The subject that matches all calls of a user.
+    #[must_use]
+    pub fn all_calls_of(&self, user: &Token) -> String {
+        format!("{}.api.{user}.>", self.prefix)
+    }
+
+    /// The subject that matches all calls of a user, where the server maps them to partitions.
+    #[must_use]
+    pub fn all_routed_calls_of(&self, user: &Token) -> String {
+        format!("{}.part.*.{user}.>", self.prefix)
+    }
+
     /// A call by a user, routed to the user's partition.
     #[must_use]
     pub fn routed_call(&self, partition: Partition, call: CallSubject<'_>) -> String {
@@ -287,6 +299,12 @@ impl Subjects {
     pub fn state_sentinel(&self, partition: Partition) -> String {
         format!("{}.state.{partition}.=.=", self.prefix)
     }
+}
+
+/// The subject that matches the reply subjects of a user's client, on an inbox prefix of its own.
+#[must_use]
+pub fn all_replies(user: &Token) -> String {
+    format!("_INBOX_{user}.>")
 }
 
 /// Whether a pattern with wildcards matches a subject without any.

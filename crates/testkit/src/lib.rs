@@ -30,6 +30,7 @@ mod nats_cluster;
 mod observer;
 mod peerd;
 mod proxy;
+mod signer;
 mod store;
 
 pub use client::{Client, Reply, login, send_text, token};
@@ -41,4 +42,5 @@ pub use nats_cluster::NatsCluster;
 pub use observer::Observer;
 pub use peerd::{Cli, Peerd, clean_command as peerd_command, run_cli, run_cli_env};
 pub use proxy::{Flow, Proxy};
+pub use signer::{Signer, key_set};
 pub use store::{Store, Writes, fnv1a32, partition};

@@ -99,6 +99,12 @@ impl Nats {
         read_port(&self.dir.path().join("ports"), &suffix, "monitoring")
     }
 
+    /// The port for clients over WebSocket, if its configuration has one.
+    pub fn websocket_port(&self) -> Option<u16> {
+        let suffix = format!("_{}.ports", self.child.id());
+        read_port(&self.dir.path().join("ports"), &suffix, "websocket")
+    }
+
     /// The process ID of the server.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -6,6 +6,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::{Look, Monitor, Sources};
+use crate::callout::counters::Counters;
 use crate::metrics::{Families, of};
 use crate::runtime::commands::counters::Answered;
 use crate::runtime::health::{Health, Reason};
@@ -20,6 +21,7 @@ impl Collector for Monitor {
         if let Some(sources) = self.sources.get() {
             encode_calls(&mut families, sources)?;
             encode_store(&mut families, sources, &seen)?;
+            encode_logins(&mut families, &sources.logins)?;
         }
         encode_cluster(&mut families, &seen, self.partitions)?;
         encode_messages(&mut families, &seen)
@@ -66,6 +68,19 @@ fn encode_store(families: &mut Families<'_>, sources: &Sources, seen: &Look) -> 
     families.gauges("peerd_store_troubles", help, troubles)?;
     let help = "Stored records that were met in the last 15 minutes and cannot be read.";
     families.gauge("peerd_unreadable_records", help, seen.gauges.unreadable_records)
+}
+
+fn encode_logins(families: &mut Families<'_>, logins: &Counters) -> fmt::Result {
+    let requests = logins.requests().map(|(outcome, count)| (of("outcome", outcome), count));
+    let help = "Logins by token: authorization requests of nats-servers.";
+    families.counters("peerd_callout_requests", help, requests)?;
+    let help = "The time from the arrival of an authorization request to its answer.";
+    let durations = logins.durations();
+    families.durations("peerd_callout_duration_seconds", help, "outcome", durations)?;
+    let help = "Keys with which tokens are verified.";
+    families.gauge("peerd_callout_keys", help, number(logins.keys()))?;
+    let help = "Failed attempts to renew these keys.";
+    families.counter("peerd_callout_key_failures", help, logins.fetches_failed())
 }
 
 fn encode_cluster(families: &mut Families<'_>, seen: &Look, partitions: u16) -> fmt::Result {

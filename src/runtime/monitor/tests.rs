@@ -17,7 +17,12 @@ fn serving() -> Arc<Monitor> {
         let (connections, dropped) = (vec![connection], vec![("queue_full", 0)]);
         Some(Look { is_settled: true, connections, dropped, ..Look::default() })
     };
-    monitor.exists(Sources { counters, waits: Arc::default(), look: Box::new(look) });
+    monitor.exists(Sources {
+        counters,
+        waits: Arc::default(),
+        logins: Arc::default(),
+        look: Box::new(look),
+    });
     monitor.serves();
     monitor
 }
