@@ -140,6 +140,7 @@ mod tests {
             "serve",
             "check-config",
             "streams",
+            "new-seed",
             "call",
             "bench",
             "status",
