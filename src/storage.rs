@@ -31,10 +31,10 @@ use peerd_core::blocklist::BlockNumber;
 use peerd_core::conversation::Settings;
 use peerd_core::deletions::{Bitmap, PageId};
 use peerd_core::id::{OrderKey, Partition, UserId};
+use peerd_core::limits::NUMBER_MAX;
 use peerd_core::pages::AmendedPages;
 use peerd_core::subscriptions::Subscriptions;
 use peerd_core::user::Account;
-use peerd_protocol::content::NUMBER_MAX;
 use peerd_protocol::subject::{Subjects, Token, is_sentinel};
 
 /// A kind of stored record.

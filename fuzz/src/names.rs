@@ -4,9 +4,8 @@
 use peerd::runtime::commands::Method;
 use peerd::storage::owners::{Key, MemberId};
 use peerd::storage::{account, block, conversation, push};
-use peerd_core::id::{
-    LocalMessageId, MessageId, PARTITIONS_MAX, Partition, USER_ID_MAX_BYTES, UserId,
-};
+use peerd_core::id::{LocalMessageId, MessageId, Partition, UserId};
+use peerd_core::limits::{PARTITIONS_MAX, USER_ID_MAX_BYTES};
 use peerd_protocol::encoding::{Encoding, hops};
 use peerd_protocol::subject::{CallSubject, Subjects, Token, is_sentinel, last_token};
 use peerd_protocol::time::{rfc3339, unix_ms};

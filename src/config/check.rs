@@ -13,7 +13,7 @@ use crate::runtime::node::Options;
 use crate::store::provision::StreamOptions;
 use crate::telemetry::{Format, Telemetry};
 use peerd_core;
-use peerd_core::id::{PARTITIONS_MAX, USER_ID_MAX_BYTES};
+use peerd_core::limits::{PARTITIONS_MAX, USER_ID_MAX_BYTES};
 use peerd_protocol::encoding::Encoding;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;

@@ -23,7 +23,7 @@ use peerd_core::id::UserId;
 use peerd_core::rejection::Rejection;
 use peerd_core::send;
 
-use peerd_protocol::content::NUMBER_MAX;
+use peerd_core::limits::NUMBER_MAX;
 use peerd_protocol::decode;
 use peerd_protocol::encoding::Encoding;
 use peerd_protocol::failure::{CallError, Failure};

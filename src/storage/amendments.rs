@@ -17,12 +17,13 @@ use peerd_core::amendment::{
 use peerd_core::content::MessageType;
 use peerd_core::conversation::{Mark, PagePointers};
 use peerd_core::id::{OrderKey, Partition};
-use peerd_core::limits::{REACTION_COUNT_MAX, REACTION_TYPE_MAX_BYTES, REACTION_TYPES_MAX};
+use peerd_core::limits::{
+    NUMBER_MAX, REACTION_COUNT_MAX, REACTION_TYPE_MAX_BYTES, REACTION_TYPES_MAX,
+};
 use peerd_core::message::{ReceiptStatus, Revocation};
 use peerd_core::pages::{AmendedPages, RANGES_MAX, page_number};
 use peerd_core::reaction::Reaction;
 use peerd_core::reply::{RepliedPages, RepliesOf, RepliesUpTo};
-use peerd_protocol::content::NUMBER_MAX;
 use peerd_protocol::subject::{Subjects, Token};
 
 const KIND: &str = Kind::Amendments.name();

@@ -29,7 +29,8 @@ use super::tuning::{LATER_BYTES_MAX, LATER_FIELDS_MAX};
 use crate::store::jetstream::StreamNames;
 use crate::store::{ReadError, Record, survey};
 use crate::wire::packed::RecordError;
-use peerd_core::id::{OrderKey, PARTITIONS_MAX, Partition};
+use peerd_core::id::{OrderKey, Partition};
+use peerd_core::limits::PARTITIONS_MAX;
 
 const VERSION: u8 = 1;
 /// The longest ID of a member.
@@ -195,7 +196,7 @@ mod order_key {
     use serde::{Deserialize as _, Serialize as _};
 
     use peerd_core::id::OrderKey;
-    use peerd_protocol::content::NUMBER_MAX;
+    use peerd_core::limits::NUMBER_MAX;
 
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     pub(super) fn serialize<S: serde::Serializer>(

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use peerd_core::conversation::{Head, Mark, PagePointers};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
+use peerd_core::limits::NUMBER_MAX;
 use peerd_core::message::{Annotations, Message, ReceiptStatus};
 use peerd_core::receive::head;
 use peerd_core::reply::{Original, Reference, Reply};
 use peerd_core::send::Push;
 use peerd_protocol::block;
-use peerd_protocol::content::NUMBER_MAX;
 use peerd_protocol::msgpack;
 
 pub(crate) use peerd_protocol::packed::{BorrowedV1, ContentV1, PushV1};

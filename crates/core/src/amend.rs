@@ -157,7 +157,7 @@ impl Operation {
         now_ms: u64,
         limits: &Limits,
     ) -> Result<Option<Amendment>, Rejection> {
-        let Target { message, mark, page, stream_seq, stored_ms } = target;
+        let message = target.message;
         if self.is_for_sender() && *by != message.sender {
             return Err(Rejection::NotPermitted);
         }
@@ -177,45 +177,20 @@ impl Operation {
                 if age_ms > limits.revoke_window_ms {
                     return Err(Rejection::TooLateToRevoke);
                 }
-                let revocation = Revocation {
-                    at_ms: now_ms,
-                    original_type: message.content.message_type(),
-                    original_text: String::new(),
-                    extended_data: extended_data.clone(),
-                };
                 // A later release may have kept some of the content there.
                 after.later = LaterFields::default();
                 after.reactions = Vec::new();
-                after.change = Change::Removed(Removed {
-                    stream_seq,
-                    stored_ms,
-                    stub: Stub::of(message, mark, page),
-                    revocation: Some(Box::new(revocation)),
-                });
+                after.change = Change::Removed(revoked(target, extended_data, now_ms));
             }
             Self::Edit { content, extended_data, expected_edited_ms } => {
                 if age_ms > EDIT_WINDOW_MS {
                     return Err(Rejection::TooLateToEdit);
                 }
-                if !is_editable(&message.content)
-                    || content.message_type() != message.content.message_type()
-                {
-                    return Err(Rejection::NotPermitted);
-                }
-                let edited_ms = message.edited_ms();
-                if (&message.content, &message.extended_data) == (content, extended_data) {
+                let wanted = (content, extended_data);
+                let Some(edited) = edited(message, wanted, *expected_edited_ms, now_ms)? else {
                     return Ok(None);
-                }
-                if expected_edited_ms.is_some_and(|expected_ms| expected_ms != edited_ms) {
-                    return Err(Rejection::EditedMeanwhile);
-                }
-                after.change = Change::Replaced(Replacement {
-                    content: content.clone(),
-                    extended_data: extended_data.clone(),
-                    // Two edits of a message never have the same time, so that the time identifies
-                    // an edit.
-                    edited_ms: now_ms.max(edited_ms + 1),
-                });
+                };
+                after.change = Change::Replaced(edited);
             }
             Self::Read => {
                 if *by == message.sender {
@@ -289,6 +264,44 @@ impl Operation {
 }
 
 /// Whether messages with such content can be edited.
+/// The removal of a message by its revocation.
+fn revoked(target: Target<'_>, extended_data: &str, now_ms: u64) -> Removed {
+    let Target { message, mark, page, stream_seq, stored_ms } = target;
+    let revocation = Revocation {
+        at_ms: now_ms,
+        original_type: message.content.message_type(),
+        original_text: String::new(),
+        extended_data: extended_data.to_owned(),
+    };
+    let stub = Stub::of(message, mark, page);
+    Removed { stream_seq, stored_ms, stub, revocation: Some(Box::new(revocation)) }
+}
+
+/// The new content of a message; `None` if it has it already.
+fn edited(
+    message: &Message,
+    (content, extended_data): (&Content, &String),
+    expected_edited_ms: Option<u64>,
+    now_ms: u64,
+) -> Result<Option<Replacement>, Rejection> {
+    if !is_editable(&message.content) || content.message_type() != message.content.message_type() {
+        return Err(Rejection::NotPermitted);
+    }
+    if (&message.content, &message.extended_data) == (content, extended_data) {
+        return Ok(None);
+    }
+    let edited_ms = message.edited_ms();
+    if expected_edited_ms.is_some_and(|expected_ms| expected_ms != edited_ms) {
+        return Err(Rejection::EditedMeanwhile);
+    }
+    Ok(Some(Replacement {
+        content: content.clone(),
+        extended_data: extended_data.clone(),
+        // Two edits of a message never have the same time, so that the time identifies an edit.
+        edited_ms: now_ms.max(edited_ms + 1),
+    }))
+}
+
 const fn is_editable(content: &Content) -> bool {
     matches!(content, Content::Text { .. } | Content::Custom { .. } | Content::Multiple { .. })
 }

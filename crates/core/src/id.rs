@@ -4,15 +4,10 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+use super::limits::{LOCAL_MESSAGE_ID_MAX_BYTES, PARTITIONS_MAX, USER_ID_MAX_BYTES};
 use super::rejection::Rejection;
 use super::text::{NOT_A_LINE, is_line};
 
-/// Longest user ID that any configuration allows, in bytes. A stored ID may be this long.
-pub const USER_ID_MAX_BYTES: usize = 128;
-/// Longest local message ID, in bytes.
-pub const LOCAL_MESSAGE_ID_MAX_BYTES: usize = 64;
-/// Most partitions a deployment can have: a message ID keeps ten bits for its partition.
-pub const PARTITIONS_MAX: u16 = 1024;
 /// 2026-01-01T00:00:00Z in milliseconds since 1970: the epoch of order keys.
 pub const EPOCH_MS: u64 = 1_767_225_600_000;
 /// The number of order keys in one millisecond.

@@ -1,5 +1,18 @@
 //! Every limit of the protocol in one place.
 
+/// The largest number: every JSON reader holds the numbers of the protocol exactly.
+pub const NUMBER_MAX: u64 = (1 << 53) - 1;
+/// The deepest nesting of a body, in values. Four nested Combine messages with a Multiple inside
+/// need 13.
+pub const BODY_DEPTH_MAX: usize = 24;
+/// The most values of a body, so that a small body cannot become a large tree.
+pub const BODY_VALUES_MAX: usize = 20_000;
+/// The most partitions that a deployment can have: a message ID keeps ten bits for its partition.
+pub const PARTITIONS_MAX: u16 = 1024;
+/// Longest user ID that any configuration allows, in bytes. A stored ID may be this long.
+pub const USER_ID_MAX_BYTES: usize = 128;
+/// Longest local message ID, in bytes.
+pub const LOCAL_MESSAGE_ID_MAX_BYTES: usize = 64;
 /// The most items of a Multiple message.
 pub const MULTIPLE_ITEMS_MAX: usize = 20;
 /// The most messages inside a Combine message.

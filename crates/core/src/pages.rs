@@ -2,13 +2,10 @@
 
 use std::ops::RangeInclusive;
 
-use super::limits::PAGE_MESSAGES;
+use super::limits::{NUMBER_MAX, PAGE_MESSAGES};
 
 /// The most ranges of page numbers that a conversation's entry lists for one direction.
 pub const RANGES_MAX: usize = 16;
-
-/// No `messageSeq` is larger: every JSON reader holds the numbers of the protocol exactly.
-const SEQ_MAX: u64 = (1 << 53) - 1;
 
 /// The page of a direction that contains the message with this `messageSeq`.
 #[must_use]
@@ -34,7 +31,7 @@ impl AmendedPages {
     /// All pages, for an entry that cannot be read.
     #[must_use]
     pub fn all() -> Self {
-        Self { ranges: vec![(0, page_number(SEQ_MAX))] }
+        Self { ranges: vec![(0, page_number(NUMBER_MAX))] }
     }
 
     /// Composes it from the stored ranges, which may come in any order.
@@ -132,7 +129,7 @@ mod tests {
     #[test]
     fn all_pages_are_one_range_that_nothing_is_added_to() {
         let mut pages = AmendedPages::all();
-        assert!(pages.contains(0) && pages.contains(page_number(SEQ_MAX)));
+        assert!(pages.contains(0) && pages.contains(page_number(NUMBER_MAX)));
         assert!(!pages.insert(7));
         assert_eq!(AmendedPages::new(pages.ranges().iter().copied()), pages);
         assert_eq!(pages.within(5..=7).collect::<Vec<_>>(), [5, 6, 7]);

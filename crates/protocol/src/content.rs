@@ -8,9 +8,6 @@ use super::object::{self, Object, Sink};
 use peerd_core::content::{Content, Excerpt, Media};
 use peerd_core::message::{Message, Revocation};
 
-/// The largest number that every JSON reader represents exactly.
-pub const NUMBER_MAX: u64 = (1 << 53) - 1;
-
 /// The `revokeType` of a revocation for both users, the only type.
 const TWO_WAY: u8 = 0;
 /// The `revokeStatus` of a message that its sender revoked.

@@ -21,9 +21,9 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::content::NUMBER_MAX;
 use super::encoding::Encoding;
 use super::value::Value;
+use peerd_core::limits::NUMBER_MAX;
 use peerd_core::rejection::Rejection;
 
 /// The name of the newtype that requests the check of a user ID, whose maximum length is

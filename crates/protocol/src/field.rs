@@ -10,8 +10,8 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 
 use super::decode::USER_ID;
 use super::object::PEER;
-use peerd_core::id::{LOCAL_MESSAGE_ID_MAX_BYTES, LocalMessageId, MessageId};
-use peerd_core::id::{USER_ID_MAX_BYTES, UserId};
+use peerd_core::id::{LocalMessageId, MessageId, UserId};
+use peerd_core::limits::{LOCAL_MESSAGE_ID_MAX_BYTES, USER_ID_MAX_BYTES};
 use peerd_core::rejection::Rejection;
 use peerd_core::text::{NOT_A_LINE, is_line};
 

@@ -7,12 +7,9 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::encoding::Encoding;
+use peerd_core::limits::{BODY_DEPTH_MAX, BODY_VALUES_MAX};
 use peerd_core::rejection::Rejection;
 
-/// The deepest nesting of a body. Four nested Combine messages with a Multiple inside need 13.
-const DEPTH_MAX: usize = 24;
-/// The most values of a body, so that a small body cannot become a large tree.
-const VALUES_MAX: usize = 20_000;
 /// The longest field name that an error shows.
 const SHOWN_NAME_MAX: usize = 32;
 /// Objects with up to this many fields, which are most, are checked for duplicates by pairwise
@@ -50,14 +47,15 @@ impl<'a> Value<'a> {
         }
         match encoding {
             Encoding::Json => {
-                let state = JsonState { left: Cell::new(VALUES_MAX), problem: Cell::default() };
-                let seed = Seed { depth: DEPTH_MAX, state: &state };
+                let state =
+                    JsonState { left: Cell::new(BODY_VALUES_MAX), problem: Cell::default() };
+                let seed = Seed { depth: BODY_DEPTH_MAX, state: &state };
                 let mut deserializer = serde_json::Deserializer::from_slice(body);
                 let value = seed.deserialize(&mut deserializer);
                 let value = value.and_then(|value| deserializer.end().map(|()| value));
                 value.map_err(|error| unreadable_json(body, &error, state.problem.take()))
             }
-            Encoding::MessagePack => packed::decode(body, &Cell::new(VALUES_MAX)),
+            Encoding::MessagePack => packed::decode(body, &Cell::new(BODY_VALUES_MAX)),
         }
     }
 }
@@ -86,8 +84,8 @@ enum Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooDeep => write!(f, "is nested more than {DEPTH_MAX} levels deep"),
-            Self::TooMany => write!(f, "has more than {VALUES_MAX} values"),
+            Self::TooDeep => write!(f, "is nested more than {BODY_DEPTH_MAX} levels deep"),
+            Self::TooMany => write!(f, "has more than {BODY_VALUES_MAX} values"),
             // A name is shown only if it could be one of the protocol's: others may be the caller's
             // content.
             Self::Twice(name)
@@ -273,7 +271,7 @@ mod packed {
     use rmp::Marker;
     use rmp::decode::{RmpRead as _, read_marker};
 
-    use super::{DEPTH_MAX, FEW_FIELDS, Problem, Rejection, Value, object, unreadable};
+    use super::{BODY_DEPTH_MAX, FEW_FIELDS, Problem, Rejection, Value, object, unreadable};
 
     /// A problem, and the number of bytes from there to the end.
     type Bad = (Problem, usize);
@@ -281,7 +279,7 @@ mod packed {
     /// Reads a body, to its end.
     pub(super) fn decode<'a>(body: &'a [u8], left: &Cell<usize>) -> Result<Value<'a>, Rejection> {
         let mut rest = body;
-        let value = read(&mut rest, DEPTH_MAX, left).and_then(|value| {
+        let value = read(&mut rest, BODY_DEPTH_MAX, left).and_then(|value| {
             if rest.is_empty() { Ok(value) } else { Err((Problem::GoesOn, rest.len())) }
         });
         value.map_err(|(problem, left)| {

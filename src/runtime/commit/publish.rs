@@ -41,73 +41,74 @@ impl<S: Store, B: Bus> Entries<S, B> {
             self.profiles_of(&events, &writes, deadline),
             self.users.write_entries(cell, &writes, deadline)
         );
-        let written = written?;
-        let mut stored = Vec::with_capacity(writes.len());
-        let mut failed = None;
-        for (write, written) in writes.into_iter().zip(written) {
-            match written {
-                // Without the conversation's entry the pages have no effect.
-                Ok(_) if matches!(write, Write::Deletions { .. }) => {}
-                Ok(seq) => stored.push(StoredEntry { write, seq }),
-                // If several writes fail, an unknown outcome takes precedence.
-                Err(_) if failed == Some(Failure::OutcomeUnknown) => {}
-                Err(failure) => failed = Some(failure),
-            }
-        }
+        let (stored, failed) = outcomes(writes, written?);
         if !stored.is_empty() {
-            match events {
-                Events::None => {
-                    apply(&mut cell.lock(), stored);
-                }
-                Events::Conversations { key, first } => {
-                    let first = first.into_iter().collect();
-                    let shown = Shown { key, first, only_with: None };
-                    self.apply_and_show(cell, shown, stored, deadline).await;
-                }
-                Events::MessagesDeleted { key, events: first } => {
-                    let shown = Shown { key, first, only_with: None };
-                    self.apply_and_show(cell, shown, stored, deadline).await;
-                }
-                Events::Amended { .. } | Events::Receipt { .. } if failed.is_some() => {
-                    apply(&mut cell.lock(), stored);
-                }
-                Events::Amended { key, message, events: first } => {
-                    self.users.forget_read(cell);
-                    let only_with = Some(message);
-                    let shown = Shown { key, first, only_with };
-                    self.apply_and_show(cell, shown, stored, deadline).await;
-                }
-                Events::ConversationsDeleted { key } => {
-                    self.apply_deleted(cell, key, stored);
-                }
-                Events::Receipt { key, event } => {
-                    if matches!(event, Event::ReceiptsChanged(_)) {
-                        self.users.forget_read(cell);
-                    }
-                    let mut user = cell.lock();
-                    apply(&mut user, stored);
-                    let revision = user.advance(key);
-                    self.sessions.note_revision(cell, &mut user);
-                    let publication = Publication { revision, events: vec![event].into() };
-                    self.publisher.publish(cell, &user, &publication);
-                }
-                Events::Blacklist(action) => {
-                    let users = users(&stored, profiles);
-                    let mut user = cell.lock();
-                    apply(&mut user, stored);
-                    let publication =
-                        user.publication(vec![Event::BlacklistChanged { action, users }]);
-                    self.publisher.publish(cell, &user, &publication);
-                }
-                Events::These(events) => {
-                    let mut user = cell.lock();
-                    apply(&mut user, stored);
-                    let publication = user.publication(events);
-                    self.publisher.publish(cell, &user, &publication);
-                }
-            }
+            let is_whole = failed.is_none();
+            self.apply_and_publish(cell, events, (stored, is_whole), profiles, deadline).await;
         }
         failed.map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    /// Applies the stored entries of a change and publishes its events. `is_whole`: all of its
+    /// entries are stored.
+    async fn apply_and_publish(
+        self: &Arc<Self>,
+        cell: &Arc<UserCell>,
+        events: Events,
+        (stored, is_whole): (Vec<StoredEntry>, bool),
+        profiles: HashMap<UserId, Profile>,
+        deadline: Instant,
+    ) {
+        match events {
+            Events::None => {
+                apply(&mut cell.lock(), stored);
+            }
+            Events::Conversations { key, first } => {
+                let first = first.into_iter().collect();
+                let shown = Shown { key, first, only_with: None };
+                self.apply_and_show(cell, shown, stored, deadline).await;
+            }
+            Events::MessagesDeleted { key, events: first } => {
+                let shown = Shown { key, first, only_with: None };
+                self.apply_and_show(cell, shown, stored, deadline).await;
+            }
+            Events::Amended { .. } | Events::Receipt { .. } if !is_whole => {
+                apply(&mut cell.lock(), stored);
+            }
+            Events::Amended { key, message, events: first } => {
+                self.users.forget_read(cell);
+                let only_with = Some(message);
+                let shown = Shown { key, first, only_with };
+                self.apply_and_show(cell, shown, stored, deadline).await;
+            }
+            Events::ConversationsDeleted { key } => {
+                self.apply_deleted(cell, key, stored);
+            }
+            Events::Receipt { key, event } => {
+                if matches!(event, Event::ReceiptsChanged(_)) {
+                    self.users.forget_read(cell);
+                }
+                let mut user = cell.lock();
+                apply(&mut user, stored);
+                let revision = user.advance(key);
+                self.sessions.note_revision(cell, &mut user);
+                let publication = Publication { revision, events: vec![event].into() };
+                self.publisher.publish(cell, &user, &publication);
+            }
+            Events::Blacklist(action) => {
+                let users = users(&stored, profiles);
+                let mut user = cell.lock();
+                apply(&mut user, stored);
+                let publication = user.publication(vec![Event::BlacklistChanged { action, users }]);
+                self.publisher.publish(cell, &user, &publication);
+            }
+            Events::These(events) => {
+                let mut user = cell.lock();
+                apply(&mut user, stored);
+                let publication = user.publication(events);
+                self.publisher.publish(cell, &user, &publication);
+            }
+        }
     }
 
     /// The profiles of the users that the events of a change show.
@@ -201,6 +202,26 @@ impl<S: Store, B: Bus> Entries<S, B> {
         self.sessions.note_revision(cell, &mut user);
         self.publisher.publish(cell, &user, &Publication { revision, events: events.into() });
     }
+}
+
+/// The entries that were written, and the failure of the others.
+fn outcomes(
+    writes: Vec<Write>,
+    written: Vec<Result<u64, Failure>>,
+) -> (Vec<StoredEntry>, Option<Failure>) {
+    let mut stored = Vec::with_capacity(writes.len());
+    let mut failed = None;
+    for (write, written) in writes.into_iter().zip(written) {
+        match written {
+            // Without the conversation's entry the pages have no effect.
+            Ok(_) if matches!(write, Write::Deletions { .. }) => {}
+            Ok(seq) => stored.push(StoredEntry { write, seq }),
+            // If several writes fail, an unknown outcome takes precedence.
+            Err(_) if failed == Some(Failure::OutcomeUnknown) => {}
+            Err(failure) => failed = Some(failure),
+        }
+    }
+    (stored, failed)
 }
 
 /// Applies stored entries to the user's state.

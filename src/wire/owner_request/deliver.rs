@@ -12,11 +12,11 @@ use crate::wire::packed::EncodeError;
 use crate::wire::packed::{self, ContentV1, PushV1, RecordError, ReplyV3, check_numbers};
 use peerd_core::conversation::{Mark, PagePointers};
 use peerd_core::id::{LocalMessageId, OrderKey, Partition, UserId};
+use peerd_core::limits::NUMBER_MAX;
 use peerd_core::message::{Draft, Message};
 use peerd_core::receive::Delivered;
 use peerd_core::send::{Delivery, Send, SendOptions};
 use peerd_core::user_info::Profile;
-use peerd_protocol::content::NUMBER_MAX;
 
 /// Deliver a message.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use super::{ANSWER, OwnerRequest, VERSION, read_answer, read_request, write};
 use crate::wire::packed::EncodeError;
 use crate::wire::packed::{RecordError, check_numbers};
 use peerd_core::id::{Partition, UserId};
-use peerd_protocol::content::NUMBER_MAX;
+use peerd_core::limits::NUMBER_MAX;
 
 /// Return whether a request was begun; if not, it must not be begun later.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::content::NUMBER_MAX;
 use crate::event::EventBody;
 use crate::push::PushBody;
 use crate::reply::{Conversations, History, OneConversation, Reply as _, Sent, Shown};
 use peerd_core::conversation::{ConversationEvent, ConversationView, NotificationStatus};
 use peerd_core::event::{DeleteType, Event, Revision};
-use peerd_core::id::{OrderKey, Partition, USER_ID_MAX_BYTES, UserId};
-use peerd_core::limits::{AVATAR_URL_MAX_BYTES, USER_NAME_MAX_BYTES};
+use peerd_core::id::{OrderKey, Partition, UserId};
+use peerd_core::limits::{
+    AVATAR_URL_MAX_BYTES, NUMBER_MAX, USER_ID_MAX_BYTES, USER_NAME_MAX_BYTES,
+};
 use peerd_core::marks::ConversationMarks;
 use peerd_core::message::ReceiptStatus;
 
