@@ -18,10 +18,10 @@ fn both_encodings_give_the_same_tree() {
 #[test]
 fn depth_and_number_of_values_are_bounded() {
     for (json, good) in [
-        ("[".repeat(DEPTH_MAX) + &"]".repeat(DEPTH_MAX), true),
-        ("[".repeat(DEPTH_MAX + 1) + &"]".repeat(DEPTH_MAX + 1), false),
-        (format!("[{}1]", "1,".repeat(VALUES_MAX - 2)), true),
-        (format!("[{}1]", "1,".repeat(VALUES_MAX)), false),
+        ("[".repeat(BODY_DEPTH_MAX) + &"]".repeat(BODY_DEPTH_MAX), true),
+        ("[".repeat(BODY_DEPTH_MAX + 1) + &"]".repeat(BODY_DEPTH_MAX + 1), false),
+        (format!("[{}1]", "1,".repeat(BODY_VALUES_MAX - 2)), true),
+        (format!("[{}1]", "1,".repeat(BODY_VALUES_MAX)), false),
     ] {
         for value in both(&json) {
             assert_eq!(value.is_ok(), good);
@@ -72,8 +72,8 @@ fn an_error_names_the_problem_and_its_place() {
         Err(rejection) => rejection.to_string(),
         Ok(value) => panic!("{value:?} was read"),
     };
-    let deep = "[".repeat(DEPTH_MAX + 1);
-    let many = format!("[{}1]", "1,".repeat(VALUES_MAX));
+    let deep = "[".repeat(BODY_DEPTH_MAX + 1);
+    let many = format!("[{}1]", "1,".repeat(BODY_VALUES_MAX));
     for (body, expected) in [
         (&br#"{"a":1,"a":2}"#[..], "has the field a twice in one object (line 1, column 13)"),
         (br#"{"a b":1,"a b":2}"#, "has a field twice in one object (line 1, column 17)"),
@@ -99,8 +99,8 @@ fn an_error_names_the_problem_and_its_place() {
     ] {
         assert_eq!(problem_of(Encoding::Json, body), format!("body {expected}"));
     }
-    let deep = vec![0x91; DEPTH_MAX + 1];
-    let many = [&[0xdc, 0xff, 0xff][..], &vec![1; VALUES_MAX]].concat();
+    let deep = vec![0x91; BODY_DEPTH_MAX + 1];
+    let many = [&[0xdc, 0xff, 0xff][..], &vec![1; BODY_VALUES_MAX]].concat();
     for (body, expected) in [
         (&[0x82, 0xa1, b'a', 1, 0xa1, b'a', 2][..], "has the field a twice in one object (byte 1)"),
         (&[0x80, 0x80], "has bytes after its end (byte 1)"),
