@@ -86,6 +86,7 @@ mod call;
 mod commit;
 mod conversations;
 mod crossing;
+mod delivery_reports;
 mod env;
 #[cfg(test)]
 mod fake;

@@ -12,6 +12,7 @@ use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::storage::account;
 use crate::store::{Append, Store, StreamId};
+use peerd_core::id::OrderKey;
 use peerd_core::rejection::Rejection;
 use peerd_core::user::{Account, User};
 use peerd_protocol::failure::Failure;
@@ -36,6 +37,7 @@ impl<S: Store, B: Bus> Sessions<S, B> {
         deadline: Instant,
     ) -> Result<u64, Failure> {
         let mut stored = account.clone();
+        stored.reported_up_to = self.reported_up_to(cell);
         if failpoint::is(Fault::LostSession) {
             stored.sessions.clear();
         }
@@ -50,6 +52,16 @@ impl<S: Store, B: Bus> Sessions<S, B> {
         let seq = written.map_err(|error| entry_failure(cell, &error))?;
         cell.last_seen_stored_ms.store(account.last_seen_ms.unwrap_or_default(), Ordering::Relaxed);
         Ok(seq)
+    }
+
+    /// The position up to which nothing is left to report of what was delivered to the user; zero if
+    /// delivered receipts are turned off.
+    fn reported_up_to(&self, cell: &UserCell) -> OrderKey {
+        if !self.env.options.delivered_receipts {
+            return OrderKey::ZERO;
+        }
+        let settled = self.env.settled_key();
+        cell.lock().unreported.as_ref().map_or(OrderKey::ZERO, |left| left.up_to(settled))
     }
 
     /// Notes a call of a logged-in user, and stores its time at intervals.

@@ -80,6 +80,7 @@ fn accounts() -> Vec<(&'static str, Account)> {
                 sessions,
                 last_seen_ms,
                 revision: 1 << 50,
+                reported_up_to: OrderKey::ZERO,
                 later: LaterFields::default(),
             },
         ),
@@ -93,6 +94,7 @@ fn accounts() -> Vec<(&'static str, Account)> {
                 sessions: Vec::new(),
                 last_seen_ms,
                 revision: 0,
+                reported_up_to: OrderKey::ZERO,
                 later: LaterFields::default(),
             },
         ),
@@ -106,6 +108,7 @@ fn accounts() -> Vec<(&'static str, Account)> {
                 sessions: of_before,
                 last_seen_ms: None,
                 revision: 0,
+                reported_up_to: OrderKey::ZERO,
                 later: LaterFields::default(),
             },
         ),
@@ -134,6 +137,7 @@ fn accounts() -> Vec<(&'static str, Account)> {
                 ..Account::default()
             },
         ),
+        ("reported", Account { reported_up_to: OrderKey((1 << 52) + 7), ..Account::default() }),
     ]
 }
 
@@ -234,6 +238,7 @@ fn settings() -> Vec<(&'static str, Settings)> {
                     sent: OrderKey((1 << 52) + 5),
                     begun: OrderKey((1 << 52) + 6),
                     received: OrderKey(1),
+                    ..ReceiptMarks::default()
                 },
                 ..Settings::default()
             },
@@ -250,7 +255,14 @@ fn settings() -> Vec<(&'static str, Settings)> {
                 ..Settings::default()
             },
         ),
+        ("delivered", delivered()),
     ]
+}
+
+fn delivered() -> Settings {
+    let delivered = OrderKey((1 << 52) + 7);
+    let receipts = ReceiptMarks { delivered, ..ReceiptMarks::default() };
+    Settings { receipts, ..Settings::default() }
 }
 
 fn pages() -> Vec<(&'static str, Bitmap)> {

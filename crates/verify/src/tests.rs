@@ -586,7 +586,8 @@ fn unnamed_pin() {
 fn half_receipt() {
     let marks = |sent, begun, received| {
         let key = OrderKey;
-        let receipts = ReceiptMarks { sent: key(sent), begun: key(begun), received: key(received) };
+        let [sent, begun, received] = [sent, begun, received].map(key);
+        let receipts = ReceiptMarks { sent, begun, received, ..ReceiptMarks::default() };
         Settings { receipts, ..Settings::default() }
     };
     let with = |of_bob: Settings, of_ann: Settings| {

@@ -11,6 +11,7 @@ use peerd_core::message::{Draft, Message, ReceiptStatus};
 use peerd_core::receive::{Delivered, Placed};
 use peerd_core::reply::{Original, Reference, Reply};
 use peerd_core::send::{Delivery, Push, Send, SendOptions};
+use peerd_core::unreported::MessagePlace;
 use peerd_core::user_info::Profile;
 use peerd_core::user_status::{CustomStatus, OnlineStatus, UserStatus};
 
@@ -97,6 +98,15 @@ fn watch_status() -> WatchStatus {
     WatchStatus { watches: vec![watch("bob", "alice"), watch("b.o b", "carol")] }
 }
 
+fn note_delivered() -> NoteDelivered {
+    let place = |key, seq| MessagePlace { key: OrderKey(key), seq };
+    NoteDelivered {
+        receiver: user("b.o b"),
+        messages: vec![place(77, 4), place(99, 6)],
+        state_seq: 12,
+    }
+}
+
 fn show_status() -> ShowStatus {
     ShowStatus { shown: vec![(user("bob"), status("alice")), (user("b.o b"), status("carol"))] }
 }
@@ -124,6 +134,7 @@ fn requests() -> Vec<(Request, Bytes)> {
         written(Request::ReadStatus, read_status()),
         written(Request::WatchStatus, watch_status()),
         written(Request::ShowStatus, show_status()),
+        written(Request::NoteDelivered, note_delivered()),
     ]
 }
 
@@ -173,7 +184,7 @@ fn a_delivery_with_every_field_survives_the_wire() {
 #[test]
 fn each_kind_of_request_has_a_tag_of_its_own() {
     let tags: Vec<u8> = requests().iter().map(|(_, bytes)| bytes[2]).collect();
-    assert_eq!(tags, [1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    assert_eq!(tags, [1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
 }
 
 /// A first contact sends a check first. The content is sent once, with the message.
@@ -214,6 +225,7 @@ fn an_answer_survives_the_wire() {
     let answer = vec![watching(Some(status("bob")), true), watching(None, false)];
     survives(&watch_status(), answer);
     survives(&show_status(), vec![true, false]);
+    survives(&note_delivered(), true);
     survives(&Settle { sender: user("carol"), key: OrderKey(99) }, ());
     survives(&was_begun(), Begun::Yes);
     survives(&was_begun(), Begun::No { known_for: Duration::from_millis(1_234) });
