@@ -39,6 +39,7 @@ pub struct Config {
     pub events: Events,
     pub session: Session,
     pub send: Send,
+    pub receipts: Receipts,
     pub limits: Limits,
     pub audit: Audit,
     pub callout: Callout,
@@ -120,6 +121,14 @@ pub struct Send {
     pub require_known_receiver: bool,
 }
 
+/// `[receipts]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "each option is explained once, in config/peerd.toml")]
+pub struct Receipts {
+    pub delivered: bool,
+}
+
 /// `[limits]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -182,6 +191,7 @@ impl Default for Config {
             events: Events::default(),
             session: Session::default(),
             send: Send::default(),
+            receipts: Receipts::default(),
             limits: Limits::default(),
             audit: Audit::default(),
             callout: Callout::default(),

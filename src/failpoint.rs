@@ -81,6 +81,8 @@ pub enum Fault {
     ReceiptOfBlocked,
     /// Read receipts are sent although one of the two users hides them.
     ReceiptDespitePrivacy,
+    /// Messages that were delivered are not reported to their authors.
+    DeliveryUnreported,
     /// The status of a user who hides it is shown.
     HiddenShown,
     /// A user whose sessions ended remains online.
@@ -121,7 +123,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 55] = [
         Self::SuccessWithoutAck,
         Self::LostReadMark,
         Self::OwnMessagesCount,
@@ -158,6 +160,7 @@ impl Fault {
         Self::HalfReceipt,
         Self::ReceiptOfBlocked,
         Self::ReceiptDespitePrivacy,
+        Self::DeliveryUnreported,
         Self::HiddenShown,
         Self::EndedSessionOnline,
         Self::LostStatus,

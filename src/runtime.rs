@@ -87,6 +87,7 @@ mod call;
 mod commit;
 mod conversations;
 mod crossing;
+mod delivery_reports;
 mod env;
 #[cfg(test)]
 mod fake;

@@ -342,6 +342,8 @@ fn events() {
     };
     let confirmed = Event::ReceiptsChanged(vec![Arc::new(confirmed)].into());
     insta::assert_snapshot!("event_message_receipt_changed", event(&confirmed));
+    let delivered = Event::MessagesDelivered(vec![receipt(ReceiptStatus::Delivered)]);
+    insta::assert_snapshot!("event_message_receipt_changed_delivered", event(&delivered));
     let all = Event::ConversationsAllDeleted { count: 7 };
     insta::assert_snapshot!("event_conversations_all_deleted", event(&all));
     let kicked = Event::KickedOut { session_id: "S1".into() };

@@ -24,6 +24,7 @@ mod contract {
     mod conversations;
     mod delete;
     mod delete_conversations;
+    mod delivered;
     mod deploy;
     mod discovery;
     mod edit;

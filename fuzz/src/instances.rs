@@ -10,15 +10,17 @@ use peerd::storage::message::RecordError;
 use peerd::storage::owners::{self, Member, MemberId, Owner, PublishedUpTo};
 use peerd::store::batch::{self, Part};
 use peerd::wire::owner_request::{
-    Audit, Audited, Begun, DIFFERENCES_MAX, Deliver, FindRepeat, FollowLog, MaySend, OwnerRequest,
-    PeerPart, ReadStatus, Request, STATUS_BATCH_MAX, Settle, ShowStatus, WasBegun, Watch,
-    WatchStatus, Watching, decode_answer, encode_answer, encode_refusal, is_answer,
+    Audit, Audited, Begun, DIFFERENCES_MAX, Deliver, FindRepeat, FollowLog, MaySend, NoteDelivered,
+    OwnerRequest, PeerPart, ReadStatus, Request, STATUS_BATCH_MAX, Settle, ShowStatus, WasBegun,
+    Watch, WatchStatus, Watching, decode_answer, encode_answer, encode_refusal, is_answer,
 };
 use peerd_core::audit::{Difference, Subject};
 use peerd_core::content::Content;
 use peerd_core::id::{OrderKey, Partition, UserId};
+use peerd_core::limits::DELIVERED_BATCH_MAX;
 use peerd_core::message::Draft;
 use peerd_core::send::{Delivery, Push, Send, SendOptions};
+use peerd_core::unreported::MessagePlace;
 use peerd_core::user_info::Profile;
 use peerd_core::user_status::{CustomStatus, OnlineStatus, UserStatus};
 use peerd_protocol::discovery::StatsAnswer;
@@ -96,6 +98,10 @@ fn request(bytes: &[u8]) {
         }
         Request::ShowStatus(request) => {
             assert!(request.shown.len() <= STATUS_BATCH_MAX);
+            request.encode().expect("writable")
+        }
+        Request::NoteDelivered(request) => {
+            assert!(request.messages.len() <= DELIVERED_BATCH_MAX);
             request.encode().expect("writable")
         }
         Request::ReadStatus(request) => {
@@ -304,6 +310,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let watches = vec![Watch { user: user("bob"), watcher: user("alice") }];
     add(0, WatchStatus { watches }.encode().expect("writable"));
     add(0, ShowStatus { shown: vec![(user("bob"), status())] }.encode().expect("writable"));
+    let (receiver, messages) = (user("alice"), vec![MessagePlace { key: OrderKey(9), seq: 2 }]);
+    add(0, NoteDelivered { receiver, messages, state_seq: 4 }.encode().expect("writable"));
     add(0, MaySend { from: user("alice"), needed_bytes: 70 }.encode().expect("writable"));
     for in_doubt_since_ms in [None, Some(1_800_000_000_000)] {
         let follow = FollowLog { receiver: user("bob"), in_doubt_since_ms };
@@ -319,6 +327,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let watching = Watching { status: Some(status()), is_watched: true };
     add(1, WatchStatus::encode_answer(&vec![watching]).expect("writable"));
     add(1, ShowStatus::encode_answer(&vec![true, false]).expect("writable"));
+    add(1, NoteDelivered::encode_answer(&true).expect("writable"));
     add(1, ReadStatus::encode_answer(&vec![None, Some(status())]).expect("writable"));
     add(1, FindRepeat::encode_answer(&None).expect("writable"));
     add(1, FollowLog::encode_answer(&()).expect("writable"));

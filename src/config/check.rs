@@ -176,6 +176,7 @@ impl Config {
         Options {
             event_encoding: encoding.unwrap_or_default(),
             bundle_events: self.events.bundle,
+            delivered_receipts: self.receipts.delivered,
             call_deadline: Duration::from_millis(number(
                 "limits.call_deadline_ms",
                 limits.call_deadline_ms,

@@ -176,6 +176,7 @@ impl<S: Store, B: Bus> Calls<S, B> {
             replay_from: &mut replay_from,
         };
         let answer = method.perform(body, called).await?;
+        self.parts.delivery_reports.resume(&cell);
         let replay = replay_from.map(|from| Replay { cell, from });
         Ok(Outcome { answer, replay })
     }

@@ -11,13 +11,13 @@ use tokio_util::task::TaskTracker;
 
 use super::commands::counters::Counters;
 use super::pending::Pending;
-use super::tuning::{MESSAGES_PER_CALL, ROOM_BEYOND_CALLS};
+use super::tuning::{LATE_WRITE_MAX, MESSAGES_PER_CALL, ROOM_BEYOND_CALLS};
 use crate::bus::{Bus, Outgoing};
 use crate::clock::{Clock, Now};
 use crate::storage::reads::{Pair, Storage};
 use crate::storage::unreadable::Unreadable;
 use crate::store::Store;
-use peerd_core::id::UserId;
+use peerd_core::id::{OrderKey, UserId};
 use peerd_core::limits::Limits;
 use peerd_protocol::encoding::Encoding;
 use peerd_protocol::size::Room;
@@ -30,6 +30,8 @@ pub struct Options {
     pub event_encoding: Encoding,
     /// Whether all events of one change of one user are published in one message.
     pub bundle_events: bool,
+    /// Whether senders are informed when their messages were delivered.
+    pub delivered_receipts: bool,
     /// The time within which a call is answered.
     pub call_deadline: Duration,
     /// How long a call waits while its partition has no owner.
@@ -132,6 +134,17 @@ impl<S: Store, B: Bus> Env<S, B> {
     /// As [`Env::server_ms`], at a time of the steady clock.
     pub(super) fn server_ms_at(&self, steady_us: u64) -> u64 {
         self.server_began_ms.load(Ordering::Relaxed) + steady_us / 1000
+    }
+
+    /// Every message with a smaller order key is stored and acknowledged, or never will be.
+    pub(super) fn settled_key(&self) -> OrderKey {
+        OrderKey::at_ms(self.clock.wall_ms().saturating_sub(self.settles_ms()))
+    }
+
+    /// How long after it was accepted a message may still be stored, in milliseconds.
+    pub(super) fn settles_ms(&self) -> u64 {
+        let settles = self.options.call_deadline + LATE_WRITE_MAX;
+        u64::try_from(settles.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Sets the age at which messages are deleted; zero: never.

@@ -41,7 +41,7 @@ pub(super) use self::originals::{Replied, original_of, reference_to};
 use self::page_cache::{PageCache, PageEnd, Rest};
 pub(super) use self::trees::{Replies, Root};
 use super::env::Env;
-use super::tuning::{LATE_WRITE_MAX, REPLY_BYTES_PER_BYTE_MAX};
+use super::tuning::REPLY_BYTES_PER_BYTE_MAX;
 use super::users::{LoadError, UserCell, Users};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
@@ -83,9 +83,7 @@ impl<S: Store, B: Bus> History<S, B> {
     /// Whether what was accepted at that time (milliseconds since 1970) is stored and acknowledged, or
     /// never will be.
     pub(super) fn has_settled(&self, accepted_ms: u64) -> bool {
-        let settles = self.env.options.call_deadline + LATE_WRITE_MAX;
-        let settles_ms = u64::try_from(settles.as_millis()).unwrap_or(u64::MAX);
-        accepted_ms.saturating_add(settles_ms) <= self.env.clock.wall_ms()
+        accepted_ms.saturating_add(self.env.settles_ms()) <= self.env.clock.wall_ms()
     }
 }
 

@@ -13,6 +13,7 @@
 //! | [`Replays`], [`Redelivery`] | missed messages; events that a dead owner left unpublished |
 //! | [`Router`], [`Replies`] | the owners of partitions, and requests to them; replies and refusals |
 //! | [`Presences`] | the status of users, and its changes for those who follow them |
+//! | [`DeliveryReports`] | delivered receipts |
 //! | [`SendPath`] | messages, from the sender's call to both sides' events |
 //!
 //! Calls, owner requests, the audit and the take-over of partitions use these; `node` composes all
@@ -24,6 +25,7 @@ use super::ageing::Ageing;
 use super::commit::Entries;
 use super::conversations::Conversations;
 use super::crossing::InFlight;
+use super::delivery_reports::DeliveryReports;
 use super::env::{Env, Options};
 use super::history::History;
 use super::presence::Presences;
@@ -59,6 +61,7 @@ pub(super) struct Parts<S, B> {
     pub(super) router: Arc<Router<S, B>>,
     pub(super) replies: Arc<Replies<S, B>>,
     pub(super) presences: Arc<Presences<S, B>>,
+    pub(super) delivery_reports: Arc<DeliveryReports<S, B>>,
     pub(super) send_path: Arc<SendPath<S, B>>,
 }
 
@@ -110,6 +113,15 @@ impl<S: Store, B: Bus> Parts<S, B> {
             publisher: publisher.clone(),
             router: router.clone(),
         });
+        let delivery_reports = Arc::new(DeliveryReports {
+            env: env.clone(),
+            users: users.clone(),
+            history: history.clone(),
+            ageing: ageing.clone(),
+            entries: entries.clone(),
+            router: router.clone(),
+            reporting: DeliveryReports::<S, B>::permits(),
+        });
         let send_path = Arc::new(SendPath {
             env: env.clone(),
             users: users.clone(),
@@ -122,6 +134,7 @@ impl<S: Store, B: Bus> Parts<S, B> {
             entries: entries.clone(),
             redelivery: redelivery.clone(),
             router: router.clone(),
+            delivery_reports: delivery_reports.clone(),
             notices: SendPath::<S, B>::notices(),
             counts: SendPath::<S, B>::counts(),
         });
@@ -141,6 +154,7 @@ impl<S: Store, B: Bus> Parts<S, B> {
             router,
             replies,
             presences,
+            delivery_reports,
             send_path,
         }
     }

@@ -15,8 +15,8 @@ use super::users::Work;
 use crate::bus::{Bus, Incoming};
 use crate::store::Store;
 use crate::wire::owner_request::{
-    OwnerRequest as _, PeerPart, ReadStatus, Request, ShowStatus, WasBegun, WatchStatus,
-    encode_answer,
+    NoteDelivered, OwnerRequest as _, PeerPart, ReadStatus, Request, ShowStatus, WasBegun,
+    WatchStatus, encode_answer,
 };
 use peerd_core::id::UserId;
 use peerd_protocol::failure::{CallError, Failure};
@@ -58,7 +58,8 @@ impl<S: Store, B: Bus> Requests<S, B> {
             | Request::PeerPart(_)
             | Request::ReadStatus(_)
             | Request::WatchStatus(_)
-            | Request::ShowStatus(_) => true,
+            | Request::ShowStatus(_)
+            | Request::NoteDelivered(_) => true,
             Request::Audit(_) | Request::WasBegun(_) | Request::Settle(_) => false,
         };
         if is_inquired
@@ -101,6 +102,11 @@ impl<S: Store, B: Bus> Requests<S, B> {
                 let shown = self.parts.presences.serve_show(&work.ownership, request);
                 let shown = Box::pin(shown).await.map_err(CallError::from);
                 self.env.emit_any(owner_answer(&incoming, encode_answer::<ShowStatus>(&shown)));
+            }
+            Request::NoteDelivered(request) => {
+                let (reports, deadline) = (&self.parts.delivery_reports, self.answer_by());
+                let noted = Box::pin(reports.serve(&work.ownership, user, request, deadline)).await;
+                self.env.emit_any(owner_answer(&incoming, encode_answer::<NoteDelivered>(&noted)));
             }
             Request::Audit(_) => {
                 let ownership = work.ownership.clone();

@@ -38,6 +38,7 @@ use super::ageing::Ageing;
 use super::commit::Entries;
 use super::conversations::Conversations;
 use super::crossing::{Flight, InFlight};
+use super::delivery_reports::DeliveryReports;
 use super::env::Env;
 use super::injected;
 use super::publisher::Publisher;
@@ -101,6 +102,7 @@ pub(super) struct SendPath<S, B> {
     pub(super) entries: Arc<Entries<S, B>>,
     pub(super) redelivery: Arc<Redelivery<S, B>>,
     pub(super) router: Arc<Router<S, B>>,
+    pub(super) delivery_reports: Arc<DeliveryReports<S, B>>,
     /// Permits for senders whose owners are asked to follow the log.
     pub(super) notices: Arc<Semaphore>,
     /// Permits for replies that are counted.

@@ -313,6 +313,16 @@ pub(super) const READ_AHEAD_TTL: Duration = Duration::from_secs(60);
 pub(super) const HISTORY_PAGE_TRIES_MAX: usize = 4;
 /// The most pages that are searched for the newest message with a read receipt.
 pub(super) const UNCONFIRMED_PAGES_MAX: usize = 8;
+/// The most pages that are searched for messages to be reported as delivered.
+pub(super) const UNREPORTED_PAGES_MAX: usize = 4;
+/// The most users at a time whose received messages are reported as delivered; those of others are
+/// reported after their next calls.
+pub(super) const REPORTING_USERS_MAX: usize = 1024;
+/// Authors to whom one user's received messages are reported at the same time.
+pub(super) const REPORTS_CONCURRENT: usize = 8;
+/// The wait before messages are reported again, if their author's owner does not know yet that they
+/// are stored.
+pub(super) const REPORT_RETRY_DELAY: Duration = Duration::from_millis(50);
 /// How long a replay may take, in call deadlines.
 pub(super) const REPLAY_DEADLINES: u32 = 4;
 /// Records read at once.

@@ -10,7 +10,7 @@ use super::fields::{FieldsIn, FieldsOut};
 use super::{Kind, read};
 use crate::wire::packed::{EncodeError, RecordError, check_numbers, version};
 use peerd_core::encoding::Encoding;
-use peerd_core::id::Partition;
+use peerd_core::id::{OrderKey, Partition};
 use peerd_core::privacy::Privacy;
 use peerd_core::user::{Account, Session};
 use peerd_core::user_info::Profile;
@@ -66,6 +66,8 @@ const EXTENDED_DATA: u8 = 6;
 /// A bit for each part that the user hides.
 const PRIVACY: u8 = 7;
 const CUSTOM_STATUS: u8 = 8;
+/// An order key.
+const REPORTED_UP_TO: u8 = 9;
 
 /// A custom status: text, when it was set, when it expires (ms since 1970, 0 for never).
 #[derive(Default, PartialEq, Serialize, Deserialize)]
@@ -79,7 +81,7 @@ pub fn encode(account: &Account) -> Result<Bytes, EncodeError> {
         SessionV2(id, since_ms, platform, device_id, is_json)
     };
     let Account { profile, extended_data, privacy, custom_status, .. } = account;
-    let Account { sessions, last_seen_ms, revision, later, .. } = account;
+    let Account { sessions, last_seen_ms, revision, reported_up_to, later, .. } = account;
     let Profile { name, avatar_url } = profile;
     let mut fields = FieldsOut::default();
     fields.put(NAME, name)?;
@@ -93,6 +95,7 @@ pub fn encode(account: &Account) -> Result<Bytes, EncodeError> {
         .as_deref()
         .map(|status| CustomStatusV1(status.text.clone(), status.since_ms, status.until_ms));
     fields.put(CUSTOM_STATUS, &status)?;
+    fields.put(REPORTED_UP_TO, &reported_up_to.0)?;
     fields.entry(3, later)
 }
 
@@ -111,7 +114,7 @@ pub fn decode(bytes: &[u8]) -> Result<Account, RecordError> {
             early(name, sessions, last_seen_ms, revision)
         }
         _ => {
-            let fields = FieldsIn::read(bytes, KIND, 3, CUSTOM_STATUS)?;
+            let fields = FieldsIn::read(bytes, KIND, 3, REPORTED_UP_TO)?;
             let sessions: Vec<SessionV2> = fields.get(SESSIONS)?;
             let text = |number| Ok::<_, RecordError>(shared(fields.get(number)?));
             Account {
@@ -122,11 +125,13 @@ pub fn decode(bytes: &[u8]) -> Result<Account, RecordError> {
                 sessions: sessions.into_iter().map(session).collect(),
                 last_seen_ms: fields.get(LAST_SEEN_MS)?,
                 revision: fields.get(REVISION)?,
+                reported_up_to: OrderKey(fields.get(REPORTED_UP_TO)?),
                 later: fields.later(),
             }
         }
     };
     check_numbers(KIND, &[account.revision, account.last_seen_ms.unwrap_or_default()])?;
+    check_numbers(KIND, &[account.reported_up_to.0])?;
     Ok(account)
 }
 

@@ -135,6 +135,8 @@ const RECEIPTS_RECEIVED: u8 = 23;
 const PINS: u8 = 24;
 /// An order key.
 const PINNED_UP_TO: u8 = 25;
+/// The order key of [`ReceiptMarks::delivered`].
+const RECEIPTS_DELIVERED: u8 = 26;
 
 /// A pin: the order key of the message, whether the keeper sent it, whether the keeper pinned it,
 /// and when.
@@ -188,7 +190,7 @@ pub fn encode(settings: &Settings) -> Result<Bytes, EncodeError> {
     fields.put(DELISTED, &delisted)?;
     let removing = settings.removing.map(|removing| (removing.seq, removing.key.0));
     fields.put(REMOVING, &removing.unwrap_or_default())?;
-    let ReceiptMarks { sent, received, .. } = settings.receipts;
+    let ReceiptMarks { sent, received, delivered, .. } = settings.receipts;
     fields.put(RECEIPTS_SENT, &sent.0)?;
     fields.put(RECEIPTS_BEGUN, &settings.receipts.unfinished().unwrap_or_default().0)?;
     fields.put(RECEIPTS_RECEIVED, &received.0)?;
@@ -198,6 +200,7 @@ pub fn encode(settings: &Settings) -> Result<Bytes, EncodeError> {
     });
     fields.put(PINS, &pins.collect::<Vec<_>>())?;
     fields.put(PINNED_UP_TO, &settings.pinned_up_to.0)?;
+    fields.put(RECEIPTS_DELIVERED, &delivered.0)?;
     fields.entry(2, &settings.later)
 }
 
@@ -207,7 +210,7 @@ pub fn decode(bytes: &[u8]) -> Result<Settings, RecordError> {
         let entry: SettingsV1<'_> = read(bytes, KIND, 1)?;
         return settings(&entry, LaterFields::default());
     }
-    let fields = FieldsIn::read(bytes, KIND, 2, PINNED_UP_TO)?;
+    let fields = FieldsIn::read(bytes, KIND, 2, RECEIPTS_DELIVERED)?;
     let entry = SettingsV1 {
         _version: 2,
         changed: fields.get(CHANGED)?,
@@ -257,7 +260,8 @@ fn receipts(fields: &FieldsIn<'_>) -> Result<ReceiptMarks, RecordError> {
         Ok::<_, RecordError>(OrderKey(key))
     };
     let (sent, received) = (key(RECEIPTS_SENT)?, key(RECEIPTS_RECEIVED)?);
-    Ok(ReceiptMarks { sent, begun: key(RECEIPTS_BEGUN)?.max(sent), received })
+    let delivered = key(RECEIPTS_DELIVERED)?;
+    Ok(ReceiptMarks { sent, begun: key(RECEIPTS_BEGUN)?.max(sent), received, delivered })
 }
 
 fn pins(fields: &FieldsIn<'_>) -> Result<(Pins, OrderKey), RecordError> {

@@ -75,6 +75,7 @@ fn accounts() -> Vec<(&'static str, Account)> {
                 sessions,
                 last_seen_ms,
                 revision: 1 << 50,
+                reported_up_to: OrderKey::ZERO,
                 later: LaterFields::default(),
             },
         ),
@@ -88,6 +89,7 @@ fn accounts() -> Vec<(&'static str, Account)> {
                 sessions: Vec::new(),
                 last_seen_ms,
                 revision: 0,
+                reported_up_to: OrderKey::ZERO,
                 later: LaterFields::default(),
             },
         ),
@@ -101,6 +103,7 @@ fn accounts() -> Vec<(&'static str, Account)> {
                 sessions: of_before,
                 last_seen_ms: None,
                 revision: 0,
+                reported_up_to: OrderKey::ZERO,
                 later: LaterFields::default(),
             },
         ),
@@ -129,6 +132,7 @@ fn accounts() -> Vec<(&'static str, Account)> {
                 ..Account::default()
             },
         ),
+        ("reported", Account { reported_up_to: OrderKey((1 << 52) + 7), ..Account::default() }),
     ]
 }
 
@@ -229,6 +233,7 @@ fn settings() -> Vec<(&'static str, Settings)> {
                     sent: OrderKey((1 << 52) + 5),
                     begun: OrderKey((1 << 52) + 6),
                     received: OrderKey(1),
+                    ..ReceiptMarks::default()
                 },
                 ..Settings::default()
             },
@@ -245,7 +250,14 @@ fn settings() -> Vec<(&'static str, Settings)> {
                 ..Settings::default()
             },
         ),
+        ("delivered", delivered()),
     ]
+}
+
+fn delivered() -> Settings {
+    let delivered = OrderKey((1 << 52) + 7);
+    let receipts = ReceiptMarks { delivered, ..ReceiptMarks::default() };
+    Settings { receipts, ..Settings::default() }
 }
 
 fn pages() -> Vec<(&'static str, Bitmap)> {

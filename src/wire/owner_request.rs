@@ -11,6 +11,7 @@ mod deliver;
 mod find_repeat;
 mod follow_log;
 mod may_send;
+mod note_delivered;
 mod peer_part;
 mod read_status;
 mod settle;
@@ -26,6 +27,7 @@ pub use self::deliver::Deliver;
 pub use self::find_repeat::FindRepeat;
 pub use self::follow_log::FollowLog;
 pub use self::may_send::MaySend;
+pub use self::note_delivered::NoteDelivered;
 pub use self::peer_part::PeerPart;
 pub use self::read_status::{ReadStatus, STATUS_BATCH_MAX};
 pub use self::settle::Settle;
@@ -105,6 +107,8 @@ pub enum Request {
     WatchStatus(WatchStatus),
     /// See [`ShowStatus`].
     ShowStatus(ShowStatus),
+    /// See [`NoteDelivered`].
+    NoteDelivered(NoteDelivered),
 }
 
 impl Request {
@@ -122,6 +126,7 @@ impl Request {
             ReadStatus::TAG => Self::ReadStatus(ReadStatus::decode(bytes, user)?),
             WatchStatus::TAG => Self::WatchStatus(WatchStatus::decode(bytes, user)?),
             ShowStatus::TAG => Self::ShowStatus(ShowStatus::decode(bytes, user)?),
+            NoteDelivered::TAG => Self::NoteDelivered(NoteDelivered::decode(bytes, user)?),
             _ => return Err(RecordError::new(KIND, "its tag is unknown")),
         };
         Ok(request)

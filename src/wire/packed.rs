@@ -142,7 +142,8 @@ impl Flags {
     pub(crate) const fn number(self) -> u8 {
         let receipt = match self.receipt {
             ReceiptStatus::None => 0,
-            ReceiptStatus::Processing => FLAG_RECEIPT,
+            // A mark of its conversation shows that it was delivered.
+            ReceiptStatus::Processing | ReceiptStatus::Delivered => FLAG_RECEIPT,
             ReceiptStatus::Done => FLAG_RECEIPT | FLAG_READ,
         };
         receipt | if self.counts { FLAG_COUNTS } else { 0 }

@@ -97,6 +97,8 @@ pub enum Event {
     ConversationReceiptChanged(ReceiptInfo),
     /// These messages were confirmed as read.
     ReceiptsChanged(Messages),
+    /// Messages of the user were delivered.
+    MessagesDelivered(Vec<ReceiptInfo>),
     /// Reactions to a message changed.
     ReactionsChanged {
         /// The message with the reactions after the change.
@@ -143,6 +145,7 @@ impl Event {
             Self::TotalChanged(_)
             | Self::ConversationReceiptChanged(_)
             | Self::ReceiptsChanged(_)
+            | Self::MessagesDelivered(_)
             | Self::BlacklistChanged { .. }
             | Self::UserInfoUpdated(_)
             | Self::UserRuleUpdated(_)

@@ -59,6 +59,11 @@ pub const RECEIPTS_PER_SECOND: usize = 30;
 pub const RECEIPTS_BATCH_MAX: usize = 10;
 /// Messages whose read receipts one call queries.
 pub const RECEIPTS_QUERY_MAX: usize = 100;
+/// Messages of one author that one event shows as delivered.
+pub const DELIVERED_BATCH_MAX: usize = 100;
+/// Authors of whose messages it is remembered which ones were delivered. For further ones the log
+/// is read.
+pub const DELIVERED_AUTHORS_MAX: usize = 64;
 /// The number of the user's newest conversations in which a new name or avatar is published.
 pub const PROFILE_CONVERSATIONS_MAX: usize = 64;
 /// The most users of one `query_users_info` call.

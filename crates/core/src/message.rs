@@ -59,6 +59,9 @@ pub enum ReceiptStatus {
     Processing = 1,
     /// Read.
     Done = 2,
+    /// Handed to the receiver, not read yet. It is shown by a mark of the conversation, and never
+    /// stored with a message.
+    Delivered = 5,
 }
 
 impl ReceiptStatus {

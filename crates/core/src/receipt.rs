@@ -15,6 +15,8 @@ pub struct ReceiptMarks {
     pub begun: OrderKey,
     /// The other has confirmed the user's messages up to here.
     pub received: OrderKey,
+    /// The user's messages up to here were handed to the other.
+    pub delivered: OrderKey,
 }
 
 /// The state of one message's read receipt, as one of its two users sees it.
@@ -66,23 +68,63 @@ impl ReceiptMarks {
         (self.begun > self.sent).then_some(self.begun)
     }
 
-    /// Sets the status of a message of this direction that is confirmed.
+    /// Sets the status of a message of this direction that is confirmed, or was delivered.
     pub fn show(&self, direction: Direction, message: &mut Message) {
-        if self.confirms(direction, message) {
-            message.receipt = ReceiptStatus::Done;
+        if let Some(status) = self.further(direction, message.key, message.receipt) {
+            message.receipt = status;
         }
     }
 
-    /// Sets the status of a shared message of this direction that is confirmed: only then it is
-    /// copied.
+    /// Sets the status of a shared message of this direction that is confirmed, or was delivered:
+    /// only then it is copied.
     pub fn show_shared(&self, direction: Direction, message: &mut Arc<Message>) {
-        if self.confirms(direction, message) {
-            self.show(direction, Arc::make_mut(message));
+        if let Some(status) = self.further(direction, message.key, message.receipt) {
+            Arc::make_mut(message).receipt = status;
         }
     }
 
-    /// Whether a message of this direction is confirmed, and does not show it yet.
-    fn confirms(&self, direction: Direction, message: &Message) -> bool {
-        message.receipt == ReceiptStatus::Processing && message.key <= self.of(direction)
+    /// The status of a message of this direction, if it is a later one than the message shows. Only
+    /// its sender sees that a message was delivered.
+    fn further(
+        &self,
+        direction: Direction,
+        key: OrderKey,
+        shown: ReceiptStatus,
+    ) -> Option<ReceiptStatus> {
+        let is_delivered = match shown {
+            ReceiptStatus::None | ReceiptStatus::Done => return None,
+            ReceiptStatus::Delivered => true,
+            ReceiptStatus::Processing => false,
+        };
+        if key <= self.of(direction) {
+            return Some(ReceiptStatus::Done);
+        }
+        let is_reached = direction == Direction::Send && key <= self.delivered;
+        (is_reached && !is_delivered).then_some(ReceiptStatus::Delivered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_its_sender_sees_that_a_message_was_delivered_and_read_is_more() {
+        use Direction::{Receive, Send};
+        use ReceiptStatus::{Delivered, Done, None, Processing};
+        let shown = |(received, delivered, sent), direction, receipt| {
+            let [received, delivered, sent] = [received, delivered, sent].map(OrderKey);
+            let marks = ReceiptMarks { sent, received, delivered, ..ReceiptMarks::default() };
+            marks.further(direction, OrderKey(5), receipt).unwrap_or(receipt)
+        };
+        assert_eq!(shown((0, 5, 0), Send, Processing), Delivered);
+        assert_eq!(shown((0, 4, 0), Send, Processing), Processing);
+        assert_eq!(shown((0, 5, 0), Receive, Processing), Processing);
+        assert_eq!(shown((5, 5, 0), Send, Processing), Done);
+        assert_eq!(shown((5, 9, 0), Send, Delivered), Done);
+        assert_eq!(shown((0, 9, 5), Receive, Processing), Done);
+        for (receipt, expected) in [(None, None), (Done, Done), (Delivered, Delivered)] {
+            assert_eq!(shown((0, 9, 0), Send, receipt), expected);
+        }
     }
 }

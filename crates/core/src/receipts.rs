@@ -5,6 +5,8 @@
 //! owner stores it, and then the reader's owner stores it too. Only then is it shown to the reader,
 //! so that it never happens for the reader alone; if the reader's owner ends in between, the next
 //! one repeats it. Positions are order keys, which are never assigned again.
+//!
+//! How far messages were delivered is stored by the author's owner alone: only the author sees it.
 
 use std::sync::Arc;
 
@@ -103,6 +105,18 @@ impl Conversation {
             })
         })
     }
+
+    /// The settings at `key` after the user's messages up to `up_to` were handed to the other.
+    /// `None`: it was known.
+    #[must_use]
+    pub fn note_delivered(&self, up_to: OrderKey, key: OrderKey) -> Option<Settings> {
+        (self.settings.receipts.delivered < up_to).then(|| {
+            self.changed_settings(key, |settings| {
+                settings.kept = self.exists();
+                settings.receipts.delivered = up_to;
+            })
+        })
+    }
 }
 
 #[cfg(test)]
@@ -151,5 +165,8 @@ mod tests {
         assert_eq!(known.settings.receipts.of(Direction::Send), OrderKey(5));
         assert_eq!(known.receive_receipt(OrderKey(5), OrderKey(10)), None);
         assert_eq!(known.receive_receipt(OrderKey(4), OrderKey(10)), None);
+        let known = with(known.note_delivered(OrderKey(7), OrderKey(11)).expect("a change"));
+        assert_eq!(known.settings.receipts.delivered, OrderKey(7));
+        assert_eq!(known.note_delivered(OrderKey(6), OrderKey(12)), None, "it never moves back");
     }
 }

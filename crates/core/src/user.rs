@@ -14,6 +14,7 @@ use super::privacy::Privacy;
 use super::rate::{Signals, Window};
 use super::rejection::Rejection;
 use super::subscriptions::Subscriptions;
+use super::unreported::Unreported;
 use super::user_info::Profile;
 use super::user_status::CustomStatus;
 
@@ -49,6 +50,9 @@ pub struct Account {
     pub last_seen_ms: Option<u64>,
     /// The newest published revision that no order key reflects; 0 if there is none.
     pub revision: u64,
+    /// The authors of all messages up to here were informed of what was delivered; zero if that is
+    /// not known, or if delivered receipts are turned off.
+    pub reported_up_to: OrderKey,
     /// Fields of a later release.
     pub later: LaterFields,
 }
@@ -83,6 +87,9 @@ pub struct User {
     pub newest_command: OrderKey,
     /// Whether `account.revision` is newer than the stored one.
     pub is_revision_unstored: bool,
+    /// Received messages that are to be reported as delivered; `None` if delivered receipts are
+    /// turned off.
+    pub unreported: Option<Box<Unreported>>,
     /// Stored messages sent in the last second.
     pub messages_sent: Window,
     /// Commands sent in the last second.
@@ -119,6 +126,7 @@ impl User {
             revision: Revision::default(),
             is_revision_unstored: false,
             newest_command: OrderKey::ZERO,
+            unreported: None,
             messages_sent: Window::default(),
             commands_sent: Window::default(),
             amendments_made: Window::default(),

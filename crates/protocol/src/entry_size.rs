@@ -8,6 +8,7 @@ use super::size::{AROUND_BYTES, counted};
 use peerd_core::conversation::ConversationView;
 use peerd_core::id::UserId;
 use peerd_core::message::Message;
+use peerd_core::receipt::ReceiptInfo;
 use peerd_core::user_info::{Profile, UserInfo};
 use peerd_core::user_status::UserStatus;
 
@@ -15,6 +16,8 @@ use peerd_core::user_status::UserStatus;
 const AROUND_USER_BYTES: usize = 96;
 /// The bytes of a status around its ID and its text.
 const AROUND_STATUS_BYTES: usize = 384;
+/// The bytes of a receipt around the other user's ID.
+const AROUND_RECEIPT_BYTES: usize = 288;
 /// The most bytes that JSON turns one byte into.
 const JSON_ESCAPED: usize = 6;
 
@@ -76,5 +79,11 @@ impl Sizes<'_> {
     pub fn status(status: &UserStatus) -> usize {
         let text = status.custom.text.len();
         status.id.as_str().len() + text * JSON_ESCAPED + AROUND_STATUS_BYTES
+    }
+
+    /// A receipt, at most.
+    #[must_use]
+    pub fn receipt(receipt: &ReceiptInfo) -> usize {
+        receipt.other.as_str().len() + AROUND_RECEIPT_BYTES
     }
 }

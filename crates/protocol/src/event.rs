@@ -58,7 +58,7 @@ pub const fn name(event: &Event) -> &'static str {
         Event::ReactionsChanged { .. } => "message_reactions_changed",
         Event::RepliedInfoChanged(_) => "message_replied_info_changed",
         Event::ConversationsAllDeleted { .. } => "conversations_all_deleted",
-        Event::ReceiptsChanged(_) => "message_receipt_changed",
+        Event::ReceiptsChanged(_) | Event::MessagesDelivered(_) => "message_receipt_changed",
         Event::ConversationReceiptChanged(_) => "conversation_message_receipt_changed",
         Event::BlacklistChanged { .. } => "blacklist_changed",
         Event::UserInfoUpdated(_) => "user_info_updated",
@@ -230,6 +230,10 @@ impl Serialize for Shown<'_> {
             .serialize(serializer),
             Event::ReceiptsChanged(messages) => {
                 let receipts = receipts_of(messages, viewer);
+                let infos: Vec<_> = receipts.iter().map(ReceiptBody::of).collect();
+                ReceiptsChanged { infos: &infos, revision, previous_revision }.serialize(serializer)
+            }
+            Event::MessagesDelivered(receipts) => {
                 let infos: Vec<_> = receipts.iter().map(ReceiptBody::of).collect();
                 ReceiptsChanged { infos: &infos, revision, previous_revision }.serialize(serializer)
             }

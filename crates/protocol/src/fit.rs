@@ -139,6 +139,10 @@ fn parts(event: &Event, sizes: Sizes<'_>, most: usize) -> Vec<Event> {
             let parts = split(statuses, Sizes::status, most);
             parts.map(|statuses| Event::UserStatusUpdated(statuses.to_vec())).collect()
         }
+        Event::MessagesDelivered(receipts) => {
+            let parts = split(receipts, Sizes::receipt, most);
+            parts.map(|receipts| Event::MessagesDelivered(receipts.to_vec())).collect()
+        }
         Event::TotalChanged(_)
         | Event::ReactionsChanged { .. }
         | Event::UserInfoUpdated(_)

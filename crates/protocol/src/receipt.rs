@@ -29,6 +29,7 @@ impl<'a> ReceiptBody<'a> {
     #[must_use]
     pub fn of(receipt: &'a ReceiptInfo) -> Self {
         let is_read = receipt.status == ReceiptStatus::Done;
+        let is_delivered = receipt.status == ReceiptStatus::Delivered;
         Self {
             status: receipt.status as u8,
             message_id: Text(receipt.message.number()),
@@ -36,7 +37,7 @@ impl<'a> ReceiptBody<'a> {
             conversation_type: PEER,
             read_member_count: u8::from(receipt.is_sender && is_read),
             unread_member_count: u8::from(receipt.is_sender && !is_read),
-            delivered_member_count: 0,
+            delivered_member_count: u8::from(receipt.is_sender && is_delivered),
             is_self_operated: receipt.is_self_operated,
             read_time: receipt.read_ms,
         }

@@ -20,6 +20,8 @@ const TRIES: usize = 12;
 const SECOND_MS: u64 = 1000;
 /// How long it takes until a follower was shown a changed status: some rounds.
 const SHOWN_MS: u64 = 4000;
+/// How long it takes until messages are reported as delivered after a login.
+const REPORTED_MS: u64 = 5000;
 /// In one of so many seeds, the run goes on until subscriptions have expired.
 const EXPIRED_SEEDS: u64 = 8;
 /// The numbers of messages per page.
@@ -51,6 +53,10 @@ impl Client {
         self.check_acknowledged();
         self.check_published();
         self.check_rate(plan);
+        if plan.setup.delivered {
+            self.log_in_again(plan.setup.users).await;
+            sleep(Duration::from_millis(REPORTED_MS)).await;
+        }
         for user in 0..plan.setup.users {
             if self.world.lock().watch.first.is_some() {
                 return;

@@ -39,6 +39,7 @@ fn rules_that_find(fault: Fault) -> &'static [Rule] {
         | Fault::LostPreference
         | Fault::LostReceipt
         | Fault::HalfReceipt
+        | Fault::DeliveryUnreported
         | Fault::LostReaction
         | Fault::DeletedOriginalShown
         | Fault::LostStatus
@@ -87,6 +88,7 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::LostReference
         | Fault::DeletedOriginalShown
         | Fault::WrongOriginal
+        | Fault::DeliveryUnreported
         | Fault::RepeatUnmarked => 2,
         Fault::BlockIgnored | Fault::EndedSessionOnline | Fault::LostStatus => 3,
         Fault::LostPreference | Fault::HiddenShown => 5,
@@ -138,6 +140,7 @@ fn plan_for(fault: Fault, seed: u64) -> Plan {
     if fault == Fault::LateWriteUnnoticed {
         plan.setup.weather.late_write = 100;
     }
+    plan.setup.delivered = fault == Fault::DeliveryUnreported;
     if fault == Fault::FormerOwnerSends {
         plan.setup.call_deadline_ms = LONG_WAIT_MS;
         plan.setup.owner_wait_ms = LONG_WAIT_MS;

@@ -50,6 +50,18 @@ pub fn measure() -> [Cost; 2] {
     })
 }
 
+/// The cost of a send whose sender is informed that it was delivered.
+#[must_use]
+pub fn delivered() -> Cost {
+    run_with(true, async |client| {
+        let mut number = 0;
+        for _ in 0..2 {
+            send(&client, 1, &mut number).await;
+        }
+        cost(&client, &mut number).await
+    })
+}
+
 /// The cost of a page of history.
 #[derive(Debug)]
 pub struct Page {
@@ -127,6 +139,11 @@ async fn session(client: &Client, number: &mut usize) -> (Cost, usize) {
 
 /// Runs a closure with one instance and without faults.
 fn run<R>(what: impl AsyncFnOnce(Client) -> R) -> R {
+    run_with(false, what)
+}
+
+/// As [`run`], with delivered receipts or without.
+fn run_with<R>(delivered: bool, what: impl AsyncFnOnce(Client) -> R) -> R {
     let setup = Setup {
         instances: 1,
         partitions: 4,
@@ -140,6 +157,7 @@ fn run<R>(what: impl AsyncFnOnce(Client) -> R) -> R {
         calls_under_way: 64,
         cached_users: 1000,
         is_observed: false,
+        delivered,
         weather: Weather::CALM,
     };
     forget_sessions();

@@ -56,6 +56,7 @@ fn options(setup: &Setup) -> Options {
     Options {
         event_encoding: Encoding::Json,
         bundle_events: false,
+        delivered_receipts: setup.delivered,
         call_deadline: Duration::from_millis(setup.call_deadline_ms),
         owner_wait: Duration::from_millis(setup.owner_wait_ms),
         stale_after: Duration::from_millis(setup.ttl_ms * 3 / 5),

@@ -152,6 +152,13 @@ impl Facts for Known<'_> {
         logged.map_or(May::sure(false), confirmed)
     }
 
+    fn delivered(&self, message: &Message) -> May {
+        let logged = self.watch.logged(&message.id);
+        let (span, is_settled) = (self.span(), self.is_settled());
+        let delivered = |logged| self.watch.delivered(logged, span, is_settled);
+        logged.map_or(May::sure(false), delivered)
+    }
+
     fn pinned(&self, message: &Message) -> May {
         let pair = (message.from, message.to);
         self.watch.journal.may_pin_message(pair, &message.id, self.span())

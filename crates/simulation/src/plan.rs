@@ -8,6 +8,8 @@ use crate::random::Random;
 
 /// Changes the seed for the draw of `is_observed`.
 const OBSERVED: u64 = 0x0b5e_77ed;
+/// Changes the seed for the draw of `delivered`.
+const DELIVERED: u64 = 0x6465_6c69;
 /// The type of reactions.
 pub(crate) const REACTION: &str = "secret-\u{1f44d}";
 /// Changes of one message that wait for each other need up to so many latencies.
@@ -37,6 +39,8 @@ pub(crate) struct Setup {
     /// Whether an observer subscribes to all subjects, so that the server never reports that there
     /// are no responders.
     pub(crate) is_observed: bool,
+    /// Whether senders are informed when their messages were delivered.
+    pub(crate) delivered: bool,
     pub(crate) weather: Weather,
 }
 
@@ -398,6 +402,7 @@ impl Plan {
         let mut setup = setup(&mut random, is_calm);
         // A separate source keeps all other draws as they were before this setting existed.
         setup.is_observed = Random::new(seed ^ OBSERVED).percent(33);
+        setup.delivered = Random::new(seed ^ DELIVERED).percent(25);
         let count = 15 + random.below(70);
         let faults = if is_calm { 0 } else { random.below(12) };
         let interval_ms = [5, 40, 200][choose(&mut random, 3)];
@@ -490,6 +495,7 @@ fn setup(random: &mut Random, is_calm: bool) -> Setup {
         calls_under_way: [6, 64, 64][choose(random, 3)],
         cached_users: [1, 1000, 1000][choose(random, 3)],
         is_observed: false,
+        delivered: false,
         weather,
     }
 }

@@ -68,6 +68,12 @@ pub(crate) struct Watch {
     pub(crate) statuses: BTreeMap<(usize, usize), Value>,
     /// The users who reacted to each message, as the first of its two users saw it at the end.
     pub(crate) reacted: BTreeMap<String, (usize, Vec<usize>)>,
+    /// Whether senders are informed when their messages were delivered.
+    pub(crate) delivers: bool,
+    /// The messages that their authors were shown as read one by one.
+    pub(crate) read_one_by_one: BTreeSet<String>,
+    /// The order key up to which an author was shown that a reader has read.
+    pub(crate) read_up_to: BTreeMap<(usize, usize), u64>,
     /// The pinned messages of each conversation, as the first of its users was shown them at the
     /// end.
     pub(crate) pinned: BTreeMap<[usize; 2], (usize, Vec<Value>)>,
@@ -87,6 +93,10 @@ pub(crate) fn user_of_token(token: &str) -> Option<usize> {
 }
 
 impl Watch {
+    pub(crate) fn new(delivers: bool) -> Self {
+        Self { delivers, ..Self::default() }
+    }
+
     pub(crate) fn broken(&mut self, rule: Rule, why: String) {
         self.first.get_or_insert(Broken { rule, why });
     }
@@ -260,6 +270,27 @@ impl Watch {
             may.not_be &= !is_sure;
         }
         may
+    }
+
+    /// Whether its author was informed that a message was delivered, for a call between two times. A
+    /// later message covers those before it, so it can be missing only for a while; but a receiver
+    /// who deletes a message, hides or blocks may send nothing.
+    pub(crate) fn delivered(&self, logged: &Logged, span: (u64, u64), is_settled: bool) -> May {
+        if !self.delivers || !logged.receipt {
+            return May::sure(false);
+        }
+        let (author, reader) = (logged.from, logged.to);
+        let all = (0, span.1);
+        let stored = (logged.id.as_str(), logged.stored_at_ms);
+        let refusals = [
+            self.journal.may_block((author, reader), all),
+            self.journal.may_block((reader, author), all),
+            self.journal.may_hide(author, all),
+            self.journal.may_hide(reader, all),
+            self.journal.may_hide_status(reader, all),
+            self.journal.hidden((reader, author), stored, all),
+        ];
+        May { be: true, not_be: !is_settled || refusals.iter().any(|refusal| refusal.be) }
     }
 
     /// The messages between two users, by order key.

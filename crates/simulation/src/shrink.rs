@@ -83,10 +83,11 @@ impl Shortest {
 
     /// Reduces users, instances and partitions, and the faults of network and store.
     fn simplify(&mut self) {
-        let simpler: [fn(&mut Plan); 7] = [
+        let simpler: [fn(&mut Plan); 8] = [
             |plan| plan.setup.weather = Weather::CALM,
             |plan| plan.setup.replicas = false,
             |plan| plan.setup.is_observed = false,
+            |plan| plan.setup.delivered = false,
             |plan| plan.setup.instances = (plan.setup.instances - 1).max(1),
             |plan| plan.setup.partitions = (plan.setup.partitions / 2).max(1),
             |plan| plan.setup.users = 2,

@@ -13,11 +13,13 @@ use crate::known::{FOLLOWED_MS, with_changes};
 use crate::model::replies::is_shown_rightly;
 use crate::names::{NAMES, number, text, user_of};
 use crate::rule::Rule;
-use crate::rules::{Watch, user_of_token};
+use crate::rules::{Logged, Watch, user_of_token};
 use crate::world::Core;
 
 /// How long an event may be on its way after it was decided.
 const ON_ITS_WAY_MS: u64 = 3000;
+/// How long the report of delivered messages may take, and the event after it.
+const REPORT_MS: u64 = 15_000;
 
 impl Core {
     /// Checks that an instance that writes owns the partition.
@@ -92,7 +94,7 @@ impl Core {
             } else if event == "message_replied_count_changed" {
                 self.published_count(user, info);
             } else {
-                self.published_receipt(user, info, now_ms);
+                self.published_receipt(user, &event, info, now_ms);
             }
         }
         for info in body["infoList"].as_array().into_iter().flatten() {
@@ -172,21 +174,38 @@ impl Core {
         }
     }
 
-    /// A receipt is published to the two users of its message, after its reader sent it.
-    fn published_receipt(&mut self, user: usize, info: &Value, now_ms: u64) {
+    /// A receipt is published to the two users of its message, after its reader sent it. Its author
+    /// alone is informed that it was delivered, and not after it was read.
+    fn published_receipt(&mut self, user: usize, event: &str, info: &Value, now_ms: u64) {
         let watch = &self.watch;
-        let is_right = watch.logged(text(info, "messageID")).is_some_and(|logged| {
-            let (own, other) = (logged.from == user, text(info, "conversationID"));
-            let reader = NAMES[logged.to];
-            let expected = if own { reader } else { NAMES[logged.from] };
-            (own || logged.to == user)
-                && (other == expected && info["isSelfOperated"] == !own)
-                && (number(info, "status") == 2
-                    && watch.confirmed(logged, (now_ms, now_ms), false).be)
-        });
-        if !is_right {
+        let id = text(info, "messageID");
+        let Some(logged) = watch.logged(id) else {
             let why = format!("{} receives the receipt {info}", NAMES[user]);
-            self.broken(Rule::PublishedCorrectly, why);
+            return self.broken(Rule::PublishedCorrectly, why);
+        };
+        let (author, reader, key) = (logged.from, logged.to, logged.key);
+        let (own, other) = (author == user, text(info, "conversationID"));
+        let expected = if own { NAMES[reader] } else { NAMES[author] };
+        let is_due = match number(info, "status") {
+            2 => watch.confirmed(logged, (now_ms, now_ms), false).be,
+            5 => own && watch.may_be_delivered(logged, now_ms),
+            _ => false,
+        };
+        let is_right =
+            (own || reader == user) && other == expected && info["isSelfOperated"] == !own;
+        if !is_right || !is_due {
+            let why = format!("{} receives the receipt {info}", NAMES[user]);
+            return self.broken(Rule::PublishedCorrectly, why);
+        }
+        let up_to = watch.read_up_to.get(&(author, reader)).copied().unwrap_or_default();
+        let was_read = key <= up_to || watch.read_one_by_one.contains(id);
+        if number(info, "status") == 5 && was_read {
+            let why = format!("{} receives {info} after the message was read", NAMES[user]);
+            self.broken(Rule::PublishedInOrder, why);
+        } else if own && number(info, "status") == 2 && event == "message_receipt_changed" {
+            self.watch.read_one_by_one.insert(id.to_owned());
+        } else if own && number(info, "status") == 2 {
+            self.watch.read_up_to.insert((author, reader), key.max(up_to));
         }
     }
 
@@ -253,6 +272,19 @@ impl Core {
 }
 
 impl Watch {
+    /// Whether the author of a message may be informed now that it was delivered: it was not hidden
+    /// all the time while the report was on its way.
+    fn may_be_delivered(&self, logged: &Logged, now_ms: u64) -> bool {
+        let span = (now_ms.saturating_sub(REPORT_MS), now_ms);
+        let refusals = [
+            self.journal.may_hide(logged.from, span),
+            self.journal.may_hide(logged.to, span),
+            self.journal.may_hide_status(logged.to, span),
+            self.journal.may_block((logged.from, logged.to), span),
+        ];
+        self.delivers && logged.receipt && refusals.iter().all(|refusal| refusal.not_be)
+    }
+
     /// Checks that a message shown to a user is in the log, and between that user and the other
     /// one.
     pub(crate) fn is_of(&mut self, user: usize, message: &Value) {

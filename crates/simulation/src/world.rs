@@ -138,7 +138,7 @@ impl World {
             inboxes: BTreeMap::new(),
             next_inbox: 0,
             seats: Vec::new(),
-            watch: Watch::default(),
+            watch: Watch::new(setup.delivered),
             outages: Vec::new(),
             weather: setup.weather,
             lose_acks: 0,

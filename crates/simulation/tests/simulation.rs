@@ -54,6 +54,13 @@ fn a_send_costs_the_same_for_any_history() {
     assert_eq!(cost::measure(), [cost::USUAL; 2]);
 }
 
+/// Messages with a receipt cost nothing more where delivered receipts are off, as the test above
+/// shows, and one more write where they are on.
+#[test]
+fn a_delivered_receipt_is_one_write() {
+    assert_eq!(cost::delivered(), (cost::USUAL.0 + 1, cost::USUAL.1));
+}
+
 /// A session costs nothing more because others follow each other.
 #[test]
 fn a_user_whom_nobody_follows_costs_what_a_session_needs() {

@@ -326,7 +326,7 @@ impl StoredMessage {
     fn attached(&self, confirmed: OrderKey) -> Attached {
         let is_confirmed = match self.receipt {
             ReceiptStatus::Done => true,
-            ReceiptStatus::Processing => self.head.key <= confirmed,
+            ReceiptStatus::Processing | ReceiptStatus::Delivered => self.head.key <= confirmed,
             ReceiptStatus::None => false,
         };
         let mut reactions = BTreeSet::new();

@@ -463,7 +463,8 @@ fn unreadable() {
 fn half_receipt() {
     let marks = |sent, begun, received| {
         let key = OrderKey;
-        let receipts = ReceiptMarks { sent: key(sent), begun: key(begun), received: key(received) };
+        let [sent, begun, received] = [sent, begun, received].map(key);
+        let receipts = ReceiptMarks { sent, begun, received, ..ReceiptMarks::default() };
         Settings { receipts, ..Settings::default() }
     };
     let with = |of_bob: Settings, of_ann: Settings| {

@@ -69,6 +69,7 @@ pub(in crate::runtime) fn forget(node: &TestNode) {
         let mut user = cell.lock();
         user.conversations.clear();
         user.totals = Totals::default();
+        user.unreported = None;
         drop(user);
         cell.invalidate();
     }

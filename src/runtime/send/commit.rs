@@ -89,6 +89,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
         if let Some(push) = push.filter(|_| !is_muted) {
             self.pushes.push_if_away(receiver, &user, push, &message);
         }
+        self.delivery_reports.arrived(receiver, &mut user, &message);
         let receiver_profile = user.account.profile.clone();
         drop(user);
         Delivered { message, head: Some(head), receiver_profile, is_duplicate: false }

@@ -211,6 +211,7 @@ impl<S: Store, B: Bus> Users<S, B> {
         deadline: Instant,
     ) -> Result<u64, Failure> {
         let mut stored = account.clone();
+        stored.reported_up_to = self.reported_up_to(cell);
         if failpoint::is(Fault::LostSession) {
             stored.sessions.clear();
         }
@@ -222,6 +223,16 @@ impl<S: Store, B: Bus> Users<S, B> {
         let seq = self.write_state(cell, subject, payload, expected_seq, deadline).await?;
         cell.last_seen_stored_ms.store(account.last_seen_ms.unwrap_or_default(), Ordering::Relaxed);
         Ok(seq)
+    }
+
+    /// The position up to which nothing is left to report of what was delivered to the user; zero if
+    /// delivered receipts are turned off.
+    fn reported_up_to(&self, cell: &UserCell) -> OrderKey {
+        if !self.env.options.delivered_receipts {
+            return OrderKey::ZERO;
+        }
+        let settled = self.env.settled_key();
+        cell.lock().unreported.as_ref().map_or(OrderKey::ZERO, |left| left.up_to(settled))
     }
 
     pub(super) async fn write_settings(

@@ -24,7 +24,7 @@ pub(in crate::runtime) use crate::storage::reads::LoadError;
 use crate::store::Store;
 use peerd_core::blocklist::BlockEntry;
 use peerd_core::conversation::{Head, Settings};
-use peerd_core::id::{Direction, UserId};
+use peerd_core::id::{Direction, OrderKey, UserId};
 use peerd_core::subscriptions::Subscriptions;
 use peerd_core::user::{Account, User};
 use peerd_protocol::failure::Failure;
@@ -116,6 +116,9 @@ impl<S: Store, B: Bus> Users<S, B> {
                 are_receipts_due |= known.settings.receipts.unfinished().is_some();
             }
             cell.set_receipts_due(are_receipts_due);
+            if self.env.options.delivered_receipts {
+                note_unreported(cell, &mut user);
+            }
             clock.observe(user.newest_published());
             clock.observe(user.blocked.newest());
             user.subscriptions.is_some()
@@ -198,6 +201,19 @@ impl<S: Store, B: Bus> Users<S, B> {
         stored.sent = storage.heads_from(&cell.id, others).await?;
         Ok(stored)
     }
+}
+
+/// Notes that messages which the user received may have to be reported as delivered: those since the
+/// position in the account, or since the user was last seen if delivered receipts were turned off.
+fn note_unreported(cell: &UserCell, user: &mut User) {
+    let Account { reported_up_to, last_seen_ms, .. } = user.account;
+    let up_to = if reported_up_to > OrderKey::ZERO {
+        reported_up_to
+    } else {
+        OrderKey::at_ms(last_seen_ms.unwrap_or_default())
+    };
+    user.unreported.get_or_insert_default().loaded(up_to);
+    cell.set_reports_due();
 }
 
 impl Stored {

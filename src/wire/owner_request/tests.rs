@@ -12,6 +12,7 @@ use peerd_core::message::{Draft, Message, ReceiptStatus};
 use peerd_core::receive::{Delivered, Placed};
 use peerd_core::reply::{Original, Reference, Reply};
 use peerd_core::send::{Delivery, Push, Send, SendOptions};
+use peerd_core::unreported::MessagePlace;
 use peerd_core::user_info::Profile;
 use peerd_core::user_status::{CustomStatus, OnlineStatus, UserStatus};
 
@@ -100,6 +101,15 @@ fn watch_status() -> WatchStatus {
     WatchStatus { watches: vec![watch("bob", "alice"), watch("b.o b", "carol")] }
 }
 
+fn note_delivered() -> NoteDelivered {
+    let place = |key, seq| MessagePlace { key: OrderKey(key), seq };
+    NoteDelivered {
+        receiver: user("b.o b"),
+        messages: vec![place(77, 4), place(99, 6)],
+        state_seq: 12,
+    }
+}
+
 fn show_status() -> ShowStatus {
     ShowStatus { shown: vec![(user("bob"), status("alice")), (user("b.o b"), status("carol"))] }
 }
@@ -127,6 +137,7 @@ fn requests() -> Vec<(Request, Bytes)> {
         written(Request::ReadStatus, read_status()),
         written(Request::WatchStatus, watch_status()),
         written(Request::ShowStatus, show_status()),
+        written(Request::NoteDelivered, note_delivered()),
     ]
 }
 
@@ -179,7 +190,7 @@ fn a_delivery_with_every_field_survives_the_wire() {
 
 #[test]
 fn each_kind_of_request_has_its_golden_bytes() {
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 13] = [
         "deliver",
         "deliver-again",
         "may-send",
@@ -192,6 +203,7 @@ fn each_kind_of_request_has_its_golden_bytes() {
         "read-status",
         "watch-status",
         "show-status",
+        "note-delivered",
     ];
     let requests = requests().into_iter().zip(NAMES);
     let mut written: Vec<_> = requests.map(|((_, bytes), name)| (name, bytes.to_vec())).collect();
@@ -207,7 +219,7 @@ fn each_kind_of_request_has_its_golden_bytes() {
 #[test]
 fn each_kind_of_request_has_a_tag_of_its_own() {
     let tags: Vec<u8> = requests().iter().map(|(_, bytes)| bytes[2]).collect();
-    assert_eq!(tags, [1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    assert_eq!(tags, [1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
 }
 
 /// A first contact sends a check first. The content is sent once, with the message.
@@ -266,6 +278,7 @@ fn each_answer_survives_the_wire_and_has_its_golden_bytes() {
         ("statuses", survives(&read_status(), vec![None, Some(status("b.o b"))])),
         ("watching", survives(&watch_status(), watched)),
         ("shown", survives(&show_status(), vec![true, false])),
+        ("noted", survives(&note_delivered(), true)),
         ("settled", survives(&settle, ())),
         ("begun", survives(&was_begun(), Begun::Yes)),
         ("not-begun", survives(&was_begun(), begun)),

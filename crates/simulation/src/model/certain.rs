@@ -37,6 +37,10 @@ impl Facts for Certain<'_> {
         messages.map(|message| (message, May::sure(is_seen(message)))).collect()
     }
 
+    fn delivered(&self, _: &Message) -> May {
+        May::sure(false)
+    }
+
     fn confirmed(&self, message: &Message) -> May {
         May::sure(message.confirmed)
     }

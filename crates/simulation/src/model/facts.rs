@@ -127,6 +127,9 @@ pub(crate) trait Facts {
     /// Whether the receiver of a message has confirmed it as read.
     fn confirmed(&self, message: &Message) -> May;
 
+    /// Whether the sender of a message was informed that it was delivered.
+    fn delivered(&self, message: &Message) -> May;
+
     /// A stored message.
     fn message(&self, id: &str) -> Option<&Message>;
 

@@ -198,9 +198,10 @@ pub(crate) fn check_refusal(
 /// Whether a message is shown to its viewer as it is stored, apart from the status of its receipt.
 pub(crate) fn is_shown_rightly(viewer: usize, message: &Message, shown: &Value) -> bool {
     let mut expected = show_message(viewer, message);
-    // Whether it is confirmed as read is checked elsewhere.
-    if message.receipt && shown["receiptStatus"] == 2 {
-        expected["receiptStatus"] = json!(2);
+    // Whether it is confirmed as read, or was delivered, is checked elsewhere.
+    let is_delivered = shown["receiptStatus"] == 5 && viewer == message.from;
+    if message.receipt && (shown["receiptStatus"] == 2 || is_delivered) {
+        expected["receiptStatus"] = shown["receiptStatus"].clone();
     } else if message.confirmed && shown["receiptStatus"] == 1 {
         expected["receiptStatus"] = json!(1);
     }
@@ -412,6 +413,22 @@ impl<F: Facts> Check<'_, F> {
             let rule = if is_confirmed { Rule::PublishedCorrectly } else { Rule::ChangesStay };
             self.wrong(rule, format!("{id} ({}) is read: {is_confirmed}", message.extended));
         }
+        self.delivered(message, number(shown, "receiptStatus"));
+    }
+
+    /// The status of a receipt shows to the sender of the message that it was delivered.
+    fn delivered(&mut self, message: &Message, status: u64) {
+        let own = message.from == self.user;
+        // One that was read or revoked need not have been delivered before.
+        if !own || status == 2 || message.is_revoked || !message.receipt {
+            return;
+        }
+        let is_delivered = status == 5;
+        if !self.facts.delivered(message).admits(is_delivered) {
+            let rule = if is_delivered { Rule::PublishedCorrectly } else { Rule::ChangesStay };
+            let (id, extended) = (&message.id, &message.extended);
+            self.wrong(rule, format!("{id} ({extended}) was delivered: {is_delivered}"));
+        }
     }
 
     fn counts(&mut self, what: &str, seen: u64, expected: &RangeInclusive<u64>) {
@@ -451,19 +468,22 @@ impl<F: Facts> Check<'_, F> {
                 }
             };
             debug_assert!(seen.be, "see above");
-            let is_confirmed = info.is_some_and(|info| number(info, "status") == 2);
+            let status = info.map_or(0, |info| number(info, "status"));
+            let is_confirmed = status == 2;
             if !self.facts.confirmed(message).admits(is_confirmed) {
                 self.wrong(Rule::ChangesStay, format!("{id} is read: {is_confirmed}"));
             }
             let own = message.from == self.user;
+            self.delivered(message, status);
+            let is_delivered = own && status == 5;
             let expected = json!({
-                "status": if is_confirmed { 2 } else { 1 },
+                "status": if is_confirmed { 2 } else if is_delivered { 5 } else { 1 },
                 "messageID": id,
                 "conversationID": NAMES[other],
                 "conversationType": 0,
                 "readMemberCount": u8::from(own && is_confirmed),
                 "unreadMemberCount": u8::from(own && !is_confirmed),
-                "deliveredMemberCount": 0,
+                "deliveredMemberCount": u8::from(is_delivered),
                 "isSelfOperated": false,
                 "readTime": message.read_ms,
             });

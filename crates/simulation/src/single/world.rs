@@ -182,6 +182,7 @@ fn options(setup: &Setup) -> Options {
     Options {
         event_encoding: Encoding::Json,
         bundle_events: false,
+        delivered_receipts: false,
         call_deadline: Duration::from_secs(5),
         owner_wait: Duration::from_secs(1),
         stale_after: Duration::MAX,

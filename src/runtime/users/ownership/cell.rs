@@ -52,6 +52,8 @@ pub(in crate::runtime) struct UserCell {
     pub(in crate::runtime) is_revision_due: AtomicBool,
     /// Whether read receipts of the user have begun and must be completed.
     receipts_due: AtomicBool,
+    /// Whether received messages may have to be reported as delivered.
+    reports_due: AtomicBool,
     /// Set at each use, cleared by the eviction sweep.
     used: AtomicBool,
     /// The stored last-seen time, in milliseconds since 1970.
@@ -81,6 +83,7 @@ impl UserCell {
             may_change_until: Mutex::new(None),
             is_revision_due: AtomicBool::new(false),
             receipts_due: AtomicBool::new(false),
+            reports_due: AtomicBool::new(false),
             used: AtomicBool::new(true),
             last_seen_stored_ms: AtomicU64::new(0),
             last_seen_due_ms: AtomicU64::new(0),
@@ -238,6 +241,16 @@ impl UserCell {
 
     pub(in crate::runtime) fn set_receipts_due(&self, are_due: bool) {
         self.receipts_due.store(are_due, Ordering::Relaxed);
+    }
+
+    pub(in crate::runtime) fn set_reports_due(&self) {
+        self.reports_due.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether received messages may have to be reported as delivered. Returns true to one of
+    /// concurrent callers.
+    pub(in crate::runtime) fn take_reports_due(&self) -> bool {
+        self.reports_due.load(Ordering::Relaxed) && self.reports_due.swap(false, Ordering::Relaxed)
     }
 
     /// Whether read receipts must be completed. Returns true to one of concurrent callers.
