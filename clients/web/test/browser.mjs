@@ -65,8 +65,50 @@ export class World {
     return page;
   }
 
+  /** Sends a text as a user of another client. */
+  send(from, to, message) {
+    return this.servers.call(from, "send_peer_message", {
+      toUserID: to,
+      message: { type: 1, message },
+      config: { hasReceipt: true },
+    });
+  }
+
+  /** Removes what earlier tests left. */
+  async clean() {
+    for (const user of ["alice", "bob"]) {
+      await this.servers.call(user, "login", { deviceID: "clean" });
+      await this.servers.call(user, "delete_all_conversation_messages");
+      await this.servers.call(user, "delete_all_conversations");
+    }
+  }
+
+  async closeWindows() {
+    for (const context of this.browser.contexts()) await context.close();
+  }
+
   async stop() {
     await this.browser?.close();
     await this.servers?.stop();
   }
+}
+
+export const conversation = (page, userID) => page.locator(`[data-conversation="${userID}"]`);
+
+/** The last message with a text. */
+export const last = (page, text) => page.locator(".message", { hasText: text }).last();
+
+export async function type(page, text) {
+  await page.getByPlaceholder("Message").fill("");
+  await page.getByPlaceholder("Message").pressSequentially(text);
+}
+
+export async function write(page, text) {
+  await page.getByPlaceholder("Message").fill(text);
+  await page.getByPlaceholder("Message").press("Enter");
+}
+
+export async function openActions(page, text) {
+  await last(page, text).hover();
+  await last(page, text).getByRole("button", { name: "Actions of the message" }).click();
 }

@@ -44,7 +44,7 @@ export function Composer({ chat, thread }: { chat: Chat; thread: Thread }) {
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       if (left >= 0) sending.submit();
-    } else if (event.key === "ArrowUp" && text === "" && editLast(thread)) {
+    } else if (event.key === "ArrowUp" && !event.altKey && text === "" && editLast(thread)) {
       event.preventDefault();
     }
   };

@@ -1,4 +1,4 @@
-// One menu at a time, in the browser's top layer. Escape and a click elsewhere close it.
+// One menu at a time, in the browser's top layer.
 import { signal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { ComponentChildren } from "preact";
@@ -22,8 +22,10 @@ interface OpenMenu {
 const open = signal<OpenMenu | undefined>(undefined);
 const MARGIN_PX = 8;
 
+/** Opens a menu, or closes it if its button is pressed again. */
 export function openMenu(menu: OpenMenu): void {
-  open.value = menu;
+  if (open.value?.anchor === menu.anchor) closeMenu();
+  else open.value = menu;
 }
 
 export function closeMenu(): void {
@@ -45,18 +47,20 @@ function Menu({ menu }: { menu: OpenMenu }) {
     element.showPopover();
     place(element, menu.anchor.getBoundingClientRect());
     element.querySelector<HTMLElement>("button")?.focus();
-    const onToggle = (event: Event): void => {
-      if ((event as ToggleEvent).newState === "closed" && open.value === menu) closeMenu();
+    // A popover that closes by itself would close when the button is released after a right click.
+    const onPress = (event: PointerEvent): void => {
+      const target = event.target as Node;
+      if (!element.contains(target) && !menu.anchor.contains(target)) closeMenu();
     };
-    element.addEventListener("toggle", onToggle);
-    return () => element.removeEventListener("toggle", onToggle);
+    document.addEventListener("pointerdown", onPress, true);
+    return () => document.removeEventListener("pointerdown", onPress, true);
   }, [menu]);
   return (
     <div
       ref={root}
       class="menu"
       role="menu"
-      popover="auto"
+      popover="manual"
       aria-label={menu.label}
       onKeyDown={(event) => moveFocus(event, root.current)}
     >
@@ -100,7 +104,7 @@ function moveFocus(event: KeyboardEvent, root: HTMLElement | null): void {
   const buttons = [...(root?.querySelectorAll<HTMLElement>("button") ?? [])];
   const at = buttons.indexOf(document.activeElement as HTMLElement);
   const step = STEPS[event.key];
-  if (event.key === "Tab") {
+  if (event.key === "Tab" || event.key === "Escape") {
     event.preventDefault();
     closeMenu();
   } else if (event.key === "Home" || event.key === "End") {
