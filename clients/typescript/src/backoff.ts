@@ -12,8 +12,13 @@ export class Backoff {
   }
 
   /** Milliseconds until the next attempt. The jitter keeps clients from returning all at once. */
+  current(): number {
+    return this.#nextMs * (0.5 + Math.random() / 2);
+  }
+
+  /** The same, and the attempt after that is later. */
   next(): number {
-    const pause = this.#nextMs * (0.5 + Math.random() / 2);
+    const pause = this.current();
     this.#nextMs = Math.min(2 * this.#nextMs, this.maxMs);
     return pause;
   }

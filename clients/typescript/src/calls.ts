@@ -17,7 +17,7 @@ export interface CallOptions {
   isRepeatable?: boolean;
   /** true: a part of the login or of catching up, which the session itself does. */
   isOfSession?: boolean;
-  /** Ends the wait for another attempt. */
+  /** Ends the call early, like the end of the session. */
   signal?: AbortSignal;
   /** Changes the body of a repeat; gets the milliseconds since the first attempt. */
   bodyOfRepeat?: (ageMs: number) => Requests[Method];
@@ -25,6 +25,8 @@ export interface CallOptions {
 
 /** The session, as far as calls need it. */
 export interface CallGate {
+  /** Aborts when the session has ended. */
+  readonly ended: AbortSignal;
   /** Resolves when calls can be made; rejects if they cannot any more. */
   ready(signal: AbortSignal): Promise<void>;
   /** Logs in again, after peerd answered that the user has no session. */
@@ -58,13 +60,16 @@ export class Calls {
     const deadline = new AbortController();
     const timer = setTimeout(() => deadline.abort(), withinMs);
     const stop = (): void => deadline.abort();
-    options.signal?.addEventListener("abort", stop);
-    if (options.signal?.aborted) stop();
+    const stops = [this.gate.ended, options.signal].filter((signal) => signal !== undefined);
+    for (const signal of stops) {
+      signal.addEventListener("abort", stop);
+      if (signal.aborted) stop();
+    }
     try {
       return (await this.#repeat(method, body, options, deadline.signal)) as Result;
     } finally {
       clearTimeout(timer);
-      options.signal?.removeEventListener("abort", stop);
+      for (const signal of stops) signal.removeEventListener("abort", stop);
       this.#underWay -= 1;
     }
   }
@@ -79,7 +84,7 @@ export class Calls {
     const began = Date.now();
     let body = first;
     let isInDoubt = false;
-    let failure: Error = networkError("not connected");
+    let failure: Error | undefined;
     for (let attempt = 1; !signal.aborted; attempt += 1) {
       if (!options.isOfSession) await this.gate.ready(signal);
       if (signal.aborted) break;
@@ -100,7 +105,7 @@ export class Calls {
       const least = failure instanceof PeerError ? (failure.retryAfterMs ?? 0) : 0;
       await pause(Math.max(least, backoff.next()), signal);
     }
-    throw options.signal?.aborted ? notLoggedIn() : failure;
+    throw this.gate.ended.aborted ? notLoggedIn() : (failure ?? networkError("not connected"));
   }
 
   async #once(method: Method, body: unknown): Promise<unknown> {

@@ -54,7 +54,9 @@ const CONVERSATION: Fields = { conversationAvatarUrl: "", conversationAlias: "" 
 /** A reply or an event with all fields of the SDK, and the bytes of Commands as bytes. */
 export function complete(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(complete);
-  if (typeof value !== "object" || value === null || value instanceof Uint8Array) return value;
+  // A copy, because the bytes are a part of what the connection has read.
+  if (value instanceof Uint8Array) return Uint8Array.from(value);
+  if (typeof value !== "object" || value === null) return value;
   const fields: Fields = {};
   for (const [name, field] of Object.entries(value)) fields[name] = complete(field);
   if ("conversationName" in fields) return { ...CONVERSATION, ...fields };

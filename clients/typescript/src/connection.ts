@@ -7,7 +7,7 @@ import type { Credentials } from "./credentials.js";
 import { encodingOf } from "./encoding.js";
 import type { Encoding } from "./encoding.js";
 import { Unanswered, invalid, networkError, tokenRefused } from "./errors.js";
-import { PING_INTERVAL_MS, REQUEST_TIMEOUT_MS } from "./options.js";
+import { PING_INTERVAL_MS } from "./options.js";
 import type { Settings } from "./options.js";
 import { Subjects } from "./subjects.js";
 
@@ -33,6 +33,7 @@ export interface Answer {
 export class Connection {
   readonly #subjects: Subjects;
   readonly #waiting = new Set<(lost: Unanswered) => void>();
+  readonly #reconnects = new Backoff();
   #nats: NatsConnection | undefined;
   #isUp = false;
   #isClosing = false;
@@ -69,15 +70,13 @@ export class Connection {
   }
 
   async #openOnce(): Promise<void> {
-    const backoff = new Backoff(100, 10_000);
-    this.#reconnects = backoff;
     const nats = await this.connect({
       servers: [this.settings.servers ?? []].flat() as string[],
       authenticator: authenticate(this.credentials, this.userID),
       inboxPrefix: this.#subjects.inbox,
       pingInterval: PING_INTERVAL_MS,
       maxReconnectAttempts: -1,
-      reconnectDelayHandler: () => backoff.next(),
+      reconnectDelayHandler: () => this.#reconnects.current(),
       noAsyncTraces: true,
     });
     if (this.#isClosing) return nats.close();
@@ -92,14 +91,17 @@ export class Connection {
     await nats.flush(); // The server has the subscription.
   }
 
-  #reconnects = new Backoff();
-
   async #follow(nats: NatsConnection): Promise<void> {
-    void nats.closed().then((error) => this.#closed(error ?? undefined));
+    let refusal: Error | undefined;
+    void nats.closed().then((error) => this.#closed(refusal ?? error ?? undefined));
     for await (const status of nats.status()) {
+      if (status.type === "error" && isRefused(status.error)) refusal = status.error;
       if (status.type === "disconnect") this.#lost();
+      // The library asks for the delay several times for each attempt.
+      if (status.type === "reconnecting") this.#reconnects.next();
       if (status.type === "reconnect") {
         this.#reconnects.reset();
+        refusal = undefined;
         this.#isUp = true;
         this.listener.onRestored();
       }
@@ -125,7 +127,7 @@ export class Connection {
     const sent = headers();
     sent.set("Content-Type", encoding.contentType);
     const request = nats.request(this.#subjects.call(method), encoding.encode(body), {
-      timeout: REQUEST_TIMEOUT_MS,
+      timeout: this.settings.requestTimeoutMs,
       headers: sent,
     });
     const reply = await this.#unlessLost(request);

@@ -36,6 +36,11 @@ export interface PeerdOptions extends Credentials {
   /** Milliseconds within which a call must succeed, with its repeats. Default: 60,000. */
   callTimeoutMs?: number;
   /**
+   * Milliseconds until a request counts as lost and is repeated. Default: 10,000. Not below 8,000
+   * outside of tests: peerd waits up to 2 s for an owner and 5 s for the store.
+   */
+  requestTimeoutMs?: number;
+  /**
    * Milliseconds for which a message may wait in the queue, after which it is Failed. Default:
    * 600,000. Later a person sends it again, with `isRetrySend`.
    */
@@ -71,8 +76,6 @@ export interface ZIMLogConfig {
   logLevel: "debug" | "info" | "warn" | "error" | "report" | "disable";
 }
 
-/** Longer than peerd takes at most: it waits up to 2 s for an owner and 5 s for the store. */
-export const REQUEST_TIMEOUT_MS = 10_000;
 /** Interval of pings of the connection. Two without an answer: the connection is dead. */
 export const PING_INTERVAL_MS = 20_000;
 /** peerd recognizes a repeat for 10 minutes, and with `isRetrySend` for a day: switch in between. */
@@ -97,6 +100,7 @@ export const DEFAULTS = {
   encoding: "msgpack" as EncodingName,
   loginTimeoutMs: 30_000,
   callTimeoutMs: 60_000,
+  requestTimeoutMs: 10_000,
   sendTimeoutMs: 600_000,
   maxQueuedMessages: 1000,
 };

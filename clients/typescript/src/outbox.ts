@@ -66,8 +66,7 @@ export class Outbox {
     if (this.ended.aborted) return reject(notLoggedIn());
     const leftMs = began + this.settings.sendTimeoutMs - Date.now();
     try {
-      const options = { withinMs: Math.max(0, leftMs), signal: this.ended };
-      resolve(await outgoing.send(options));
+      resolve(await outgoing.send({ withinMs: Math.max(0, leftMs) }));
     } catch (error) {
       reject(error);
     }

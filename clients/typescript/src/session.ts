@@ -62,6 +62,7 @@ export class Session {
       onClosed: (error) => this.#onClosed(error),
     });
     this.calls = new Calls(this.#connection, settings, {
+      ended: this.ended,
       ready: (signal) => this.#ready(signal),
       loginAgain: () => this.#loginAgain(),
     });
@@ -136,7 +137,7 @@ export class Session {
         // Revisions are order keys. A first login gets what the user missed.
         ...(replayAfter && { replayAfter }),
       },
-      { isOfSession: true, signal: signal ?? this.ended },
+      { isOfSession: true, ...(signal && { signal }) },
     );
     this.#sessionID = session.sessionID;
     return session;
@@ -233,8 +234,13 @@ export class Session {
   }
 
   #onClosed(error: Error | undefined): void {
-    const isToken = isRefused(error);
-    void this.#end(isToken ? ZIMConnectionEvent.TokenExpired : ZIMConnectionEvent.LoginInterrupted);
+    // Some errors of the library hide that the server refused the credentials.
+    const isExpired = (expiryOf(this.credentials) ?? Infinity) <= Date.now();
+    void this.#end(
+      isExpired || isRefused(error)
+        ? ZIMConnectionEvent.TokenExpired
+        : ZIMConnectionEvent.LoginInterrupted,
+    );
   }
 
   #onKicked(sessionID: string): void {

@@ -11,7 +11,7 @@ const COUNT_EVERY = 100;
 export const keyOf = (message: ZIMMessage): string =>
   message.messageID ? message.messageID : `local ${message.localMessageID ?? ""}`;
 
-const byOrder = (a: ZIMMessage, b: ZIMMessage): number => (a.orderKey ?? 0) - (b.orderKey ?? 0);
+const keyToSort = (message: ZIMMessage | undefined): number => message?.orderKey ?? 0;
 
 /** One conversation in memory. */
 export class Known {
@@ -21,25 +21,28 @@ export class Known {
   cursor: ZIMMessage | undefined;
   readonly shown = new Tracker();
   readonly #messages = new Map<string, ZIMMessage>();
+  /** The same, ascending by order key. */
+  #sorted: ZIMMessage[] = [];
 
   constructor(readonly conversationID: string) {}
 
   get size(): number {
-    return this.#messages.size;
+    return this.#sorted.length;
   }
 
   /** The messages in memory, ascending by order key. */
-  get messages(): ZIMMessage[] {
-    return [...this.#messages.values()].sort(byOrder);
+  get messages(): readonly ZIMMessage[] {
+    return this.#sorted;
   }
 
-  message(key: string): ZIMMessage | undefined {
-    return this.#messages.get(key);
+  /** The largest order key in memory; 0 if there is none. */
+  get newestKey(): number {
+    return keyToSort(this.#sorted.at(-1));
   }
 
   /** Messages that peerd does not have: inserted here, being sent, or failed. */
   get localMessages(): ZIMMessage[] {
-    return this.messages.filter((message) => !message.messageID);
+    return this.#sorted.filter((message) => !message.messageID);
   }
 
   /** Keeps a message; drops the oldest ones beyond the bound. */
@@ -49,18 +52,30 @@ export class Known {
     if (kept?.localExtendedData && !message.localExtendedData) {
       message.localExtendedData = kept.localExtendedData;
     }
+    this.drop(key);
     this.#messages.set(key, message);
-    if (this.#messages.size <= MAX_MESSAGES_OF_CONVERSATION) return;
-    const oldest = this.messages[0];
-    if (oldest) this.#messages.delete(keyOf(oldest));
+    this.#sorted.splice(this.#placeOf(keyToSort(message)), 0, message);
+    const oldest = this.#sorted[0];
+    if (oldest && this.size > MAX_MESSAGES_OF_CONVERSATION) this.drop(keyOf(oldest));
   }
 
-  drop(key: string): boolean {
-    return this.#messages.delete(key);
+  /** The place after the messages with smaller or the same order key. Most messages come last. */
+  #placeOf(orderKey: number): number {
+    let place = this.#sorted.length;
+    while (place > 0 && keyToSort(this.#sorted[place - 1]) > orderKey) place -= 1;
+    return place;
+  }
+
+  drop(key: string): void {
+    const message = this.#messages.get(key);
+    if (!message) return;
+    this.#messages.delete(key);
+    this.#sorted.splice(this.#sorted.lastIndexOf(message), 1);
   }
 
   dropAll(): void {
     this.#messages.clear();
+    this.#sorted = [];
   }
 
   /** Everything up to this message was shown. */

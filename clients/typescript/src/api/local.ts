@@ -96,7 +96,7 @@ export abstract class Local extends Sending {
         senderUserID === session.userID ? ZIMMessageDirection.Send : ZIMMessageDirection.Receive,
       sentStatus: ZIMMessageSentStatus.Success,
       timestamp: Date.now(),
-      orderKey: (known.messages.at(-1)?.orderKey ?? 0) + 1,
+      orderKey: known.newestKey + 1,
       isUserInserted: true,
     });
     known.keep(message);

@@ -136,7 +136,7 @@ export abstract class Sending extends Messages {
   #prepare(message: ZIMMessage, to: string, from: string, config: ZIMMessageSendConfig): void {
     // An object that was sent already is a new message, unless it is sent again on purpose.
     const isKept = message.localMessageID && (config.isRetrySend || !message.messageID);
-    const newest = this.store.peek(to)?.messages.at(-1)?.orderKey ?? 0;
+    const newest = this.store.peek(to)?.newestKey ?? 0;
     Object.assign(message, {
       localMessageID: isKept ? message.localMessageID : randomID(),
       messageID: "",

@@ -13,7 +13,7 @@ export type AudioBody = {
 
 /** Forwarded messages. */
 export type CombineBody = {
-  messageList: readonly ExcerptFieldsWithContentBody[];
+  messageList: readonly (ExcerptFieldsWithContentBody)[];
   summary?: string;
   title?: string;
 };
@@ -24,34 +24,25 @@ export type CommandBody = {
 };
 
 /** The content of a message, by its `type`. */
-export type ContentBody =
-  | (TextBody & {
-      type: 1;
-    })
-  | (CommandBody & {
-      type: 2;
-    })
-  | (MultipleBody & {
-      type: 10;
-    })
-  | (MediaBodyWithImageBody & {
-      type: 11;
-    })
-  | (MediaBody & {
-      type: 12;
-    })
-  | (MediaBodyWithAudioBody & {
-      type: 13;
-    })
-  | (MediaBodyWithVideoBody & {
-      type: 14;
-    })
-  | (CombineBody & {
-      type: 100;
-    })
-  | (CustomBody & {
-      type: 200;
-    });
+export type ContentBody = (TextBody & {
+  type: 1;
+} | CommandBody & {
+  type: 2;
+} | MultipleBody & {
+  type: 10;
+} | MediaBodyWithImageBody & {
+  type: 11;
+} | MediaBody & {
+  type: 12;
+} | MediaBodyWithAudioBody & {
+  type: 13;
+} | MediaBodyWithVideoBody & {
+  type: 14;
+} | CombineBody & {
+  type: 100;
+} | CustomBody & {
+  type: 200;
+});
 
 export type ContentBodyWithEditFields = ContentBody & EditFields;
 
@@ -131,12 +122,11 @@ export type MessageOfConversation = {
   messageID: string;
 };
 
-export type MessageOfConversationWithContentBodyWithEditFields = MessageOfConversation &
-  ContentBodyWithEditFields;
+export type MessageOfConversationWithContentBodyWithEditFields = MessageOfConversation & ContentBodyWithEditFields;
 
 /** Several contents in one message. */
 export type MultipleBody = {
-  messageInfoList: readonly ContentBody[];
+  messageInfoList: readonly (ContentBody)[];
 };
 
 /** A message, named by its ID. All other fields of the SDK's message object are ignored. */
@@ -193,11 +183,11 @@ export type QueryChangesPage = {
 /** A filter of conversations. */
 export type QueryConversationListFilter = {
   /** Conversations of these types; all types if it is empty. Every conversation has the type 0. */
-  conversationTypes?: readonly number[];
+  conversationTypes?: readonly (number)[];
   /** Only conversations with unread messages. */
   isOnlyUnreadConversation?: boolean;
   /** Conversations with one of these marks, with any mark (-1), or without a mark (0); all if it is empty. */
-  marks?: readonly number[];
+  marks?: readonly (number)[];
   /** 0: all, 1: only pinned ones, 2: only others. */
   pinnedFilter?: 0 | 1 | 2;
 };
@@ -221,9 +211,9 @@ export type QueryConversationPinnedListPage = {
 /** The conversations that a total counts. */
 export type QueryConversationTotalUnreadMessageCountFilter = {
   /** Counts conversations of these types; all types if it is empty. */
-  conversationTypes?: readonly number[];
+  conversationTypes?: readonly (number)[];
   /** Counts conversations with one of these marks; all conversations if it is empty. */
-  marks?: readonly number[];
+  marks?: readonly (number)[];
 };
 
 /** A page of a conversation. */
@@ -257,7 +247,7 @@ export type QueryMessageRepliedListConfig = {
 /** The options of the SDK. */
 export type QuerySubscribedUserStatusListConfig = {
   /** Only these users; all if it is empty. */
-  userIDs?: readonly string[];
+  userIDs?: readonly (string)[];
 };
 
 /** Options. */
@@ -327,7 +317,7 @@ export interface Requests {
   /** Users to block or unblock. */
   add_users_to_blacklist: {
     /** Their IDs; duplicates count once. */
-    userIDs: readonly string[];
+    userIDs: readonly (string)[];
   };
   /** The user to look up. */
   check_user_is_in_blacklist: {
@@ -390,7 +380,7 @@ export interface Requests {
     /** 0, a conversation with a peer. */
     conversationType?: 0;
     /** The messages; duplicates count once. */
-    messageList: readonly NamedMessage[];
+    messageList: readonly (NamedMessage)[];
   };
   /** The message with its new content. */
   edit_message: {
@@ -508,7 +498,7 @@ export interface Requests {
     /** 0, a conversation with a peer. */
     conversationType?: 0;
     /** The messages; duplicates count once. */
-    messageList: readonly NamedMessage[];
+    messageList: readonly (NamedMessage)[];
   };
   /** The tree, and the page. */
   query_message_replied_list: {
@@ -528,7 +518,7 @@ export interface Requests {
     /** 0, a conversation with a peer. */
     conversationType?: 0;
     /** Their numbers; duplicates count once. */
-    messageSeqs: readonly number[];
+    messageSeqs: readonly (number)[];
     /** Only those of this sender: numbers count per sender. */
     senderUserID?: string;
   };
@@ -551,17 +541,17 @@ export interface Requests {
     /** Ignored: the SDK's only option is where a client reads from. */
     config?: Record<string, unknown>;
     /** Their IDs; duplicates count once. */
-    userIDs: readonly string[];
+    userIDs: readonly (string)[];
   };
   /** The users to read. */
   query_users_status: {
     /** Their IDs; duplicates count once. */
-    userIDs: readonly string[];
+    userIDs: readonly (string)[];
   };
   /** Users to block or unblock. */
   remove_users_from_blacklist: {
     /** Their IDs; duplicates count once. */
-    userIDs: readonly string[];
+    userIDs: readonly (string)[];
   };
   /** The message to send. */
   reply_message: {
@@ -612,7 +602,7 @@ export interface Requests {
     /** 0, a conversation with a peer. */
     conversationType?: 0;
     /** The messages; duplicates count once. */
-    messageList: readonly NamedMessage[];
+    messageList: readonly (NamedMessage)[];
   };
   /** The message to send. */
   send_peer_message: {
@@ -644,7 +634,7 @@ export interface Requests {
   /** The mark and the conversations. */
   set_conversation_mark: {
     /** The conversations; duplicates count once. */
-    conversationInfos: readonly OfConversation[];
+    conversationInfos: readonly (OfConversation)[];
     /** Whether to put it on. */
     enable: boolean;
     /** The mark. */
@@ -673,12 +663,12 @@ export interface Requests {
     /** For how long. */
     config: SubscribeUsersStatusConfig;
     /** Their IDs; duplicates count once. */
-    userIDs: readonly string[];
+    userIDs: readonly (string)[];
   };
   /** The users. */
   unsubscribe_users_status: {
     /** Their IDs; duplicates count once. */
-    userIDs: readonly string[];
+    userIDs: readonly (string)[];
   };
   /** Whether to pin. */
   update_conversation_pinned_state: {
