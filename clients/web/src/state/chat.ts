@@ -18,7 +18,7 @@ import { People } from "./people.js";
 import { Thread } from "./thread.js";
 
 const PEER = ZIMConversationType.Peer;
-const LOGIN_TIMEOUT_MS = 15_000;
+const LOGIN_TIMEOUT_MS = 10_000;
 
 export type Connection = "connecting" | "connected" | "reconnecting";
 

@@ -5,10 +5,9 @@ import type { ZIMMediaMessage, ZIMMessage, ZIMTextMessage } from "@peerd/client"
 import type { Words } from "../words.js";
 import { inWords } from "../words.js";
 import type { Thread } from "./thread.js";
+import { Typing } from "./typing.js";
 
 const PEER = ZIMConversationType.Peer;
-/** The other user's client forgets after some seconds. */
-const TYPING_EVERY_MS = 3000;
 /** The largest text, in bytes, see "Bounds" in docs/protocol.md. */
 export const MAX_TEXT_BYTES = 2048;
 
@@ -20,7 +19,11 @@ export class Sending {
   readonly failures = signal<ReadonlyMap<string, Words>>(new Map());
   /** The messages to which unsent ones reply. */
   readonly #originals = new WeakMap<ZIMMessage, ZIMMessage>();
-  #typingAt = 0;
+  readonly typing = new Typing((isTyping) => {
+    const { zim, conversationID } = this.thread;
+    // A sign that is lost is worth no message to the user.
+    zim.sendTyping(isTyping, conversationID, PEER).catch(() => undefined);
+  });
 
   constructor(private readonly thread: Thread) {}
 
@@ -31,12 +34,12 @@ export class Sending {
     const { editing } = this;
     const edited = editing.value;
     this.text.value = "";
-    this.stopTyping();
     if (edited) {
       editing.value = undefined;
       void this.#edit(edited, text);
       return;
     }
+    this.typing.ended();
     this.send({ type: ZIMMessageType.Text, message: text } as ZIMTextMessage);
   }
 
@@ -137,21 +140,8 @@ export class Sending {
 
   typed(text: string): void {
     this.text.value = text;
-    if (this.editing.value || !text.trim()) return this.stopTyping();
-    if (Date.now() - this.#typingAt < TYPING_EVERY_MS) return;
-    this.#typingAt = Date.now();
-    this.#showTyping(true);
-  }
-
-  stopTyping(): void {
-    if (this.#typingAt === 0) return;
-    this.#typingAt = 0;
-    this.#showTyping(false);
-  }
-
-  #showTyping(isTyping: boolean): void {
-    // A sign that is lost is worth no message to the user.
-    this.thread.zim.sendTyping(isTyping, this.thread.conversationID, PEER).catch(() => undefined);
+    if (this.editing.value || !text.trim()) this.typing.stop();
+    else this.typing.typed();
   }
 
   beginReply(message: ZIMMessage): void {

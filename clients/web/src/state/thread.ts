@@ -300,7 +300,7 @@ export class Thread {
 
   close(): void {
     this.#isClosed = true;
-    this.sending.stopTyping();
+    this.sending.typing.stop();
     for (const off of this.#off) off();
   }
 }

@@ -23,21 +23,22 @@ function ChatPage({ chat }: { chat: Chat }) {
   useShortcuts(chat);
   const thread = chat.thread.value;
   return (
-    <div class="page" data-open={thread ? "thread" : "list"}>
+    <main class="page" data-open={thread ? "thread" : "list"}>
+      <h1 class="visually-hidden">Messages</h1>
       <Notices chat={chat} />
       <ConversationList chat={chat} />
-      <main class="pane" aria-label="Conversation">
+      <section class="pane" aria-label="Conversation">
         {thread ? (
           <ThreadView chat={chat} thread={thread} key={thread.conversationID} />
         ) : (
           <Empty chat={chat} />
         )}
-      </main>
+      </section>
       <div class="visually-hidden" aria-live="polite" data-testid="announcement">
         {chat.announcement.value}
       </div>
       <MenuHost />
       <DialogHost />
-    </div>
+    </main>
   );
 }

@@ -2,9 +2,10 @@
 const HUES = 8;
 
 function hueOf(userID: string): number {
-  let sum = 0;
-  for (const letter of userID) sum = (sum * 31 + (letter.codePointAt(0) ?? 0)) % 9973;
-  return sum % HUES;
+  // FNV-1a: users whose IDs are alike get different colours, too.
+  let hash = 0x811c9dc5;
+  for (const letter of userID) hash = Math.imul(hash ^ (letter.codePointAt(0) ?? 0), 0x01000193);
+  return (hash >>> 13) % HUES;
 }
 
 export function Avatar(props: { userID: string; name: string; isOnline?: boolean }) {

@@ -87,7 +87,7 @@ export function Composer({ chat, thread }: { chat: Chat; thread: Thread }) {
           value={text}
           onInput={(event) => sending.typed(event.currentTarget.value)}
           onKeyDown={onKeyDown}
-          onBlur={() => sending.stopTyping()}
+          onBlur={() => sending.typing.stop()}
         />
         {left < SHOWN_BELOW && (
           <span id="left" class={left < 0 ? "left over" : "left"}>

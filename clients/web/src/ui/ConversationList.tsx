@@ -21,7 +21,7 @@ export function ConversationList({ chat }: { chat: Chat }) {
     <nav class="list" aria-label="Conversations">
       <header class="list-header">
         <Avatar userID={chat.userID} name={chat.userID} />
-        <h1>{chat.userID}</h1>
+        <h2>{chat.userID}</h2>
         <IconButton icon="compose" label="New conversation" onClick={() => openNewChat(chat)} />
         <IconButton icon="more" label="More" onClick={(event) => openOwnMenu(event, chat)} />
       </header>
