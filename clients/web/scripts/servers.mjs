@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { connect } from "@nats-io/transport-node";
 import { preview } from "vite";
@@ -64,9 +64,15 @@ class Process {
   }
 
   mustRun() {
-    const { exitCode, pid } = this.#child;
-    if (exitCode === null && pid) return;
+    const { exitCode, signalCode, pid } = this.#child;
+    if (exitCode === null && signalCode === null && pid) return;
     throw new Error(`${this.command} ended:\n${this.log}`);
+  }
+
+  /** Rejects when it ends by itself. */
+  async ended() {
+    await once(this.#child, "exit");
+    this.mustRun();
   }
 
   async stop(signal = "SIGTERM") {
@@ -149,6 +155,11 @@ export class Servers {
     });
   }
 
+  /** Rejects when one of the processes ends by itself. */
+  async ended() {
+    await Promise.race([this.nats.ended(), this.peerd.ended()]);
+  }
+
   /** Calls peerd as a user, with the rights of the operator. */
   async call(user, method, body = {}) {
     const subject = `peer.api.${user}.${method}`;
@@ -179,7 +190,8 @@ export class Servers {
 function binary(variable) {
   const path = process.env[variable];
   if (!path) throw new Error(`${variable} must name the binary`);
-  return path;
+  // Each process runs in the folder of its files.
+  return path.includes("/") ? resolve(path) : path;
 }
 
 /** The link that opens the page for a user. */

@@ -1,6 +1,7 @@
 // Two people in two windows.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, test } from "node:test";
+import { until } from "../scripts/servers.mjs";
 import { World, conversation, last, openActions, type, write } from "./browser.mjs";
 
 let world;
@@ -32,6 +33,13 @@ test("messages go both ways, with receipts and typing", async () => {
   await write(bob, "Hello, Alice!");
   await last(alice, "Hello, Alice!").waitFor();
   await last(bob, "Hello, Alice!").locator("[data-state=read]").waitFor();
+  await alice.waitForFunction(() => document.title === "peerd");
+  await until("both have read all", async () => {
+    const totals = ["alice", "bob"].map((user) =>
+      world.servers.call(user, "query_conversation_total_unread_message_count"),
+    );
+    return (await Promise.all(totals)).every((total) => total.unreadMessageCount === 0);
+  });
   assert.match(await alice.getByTestId("announcement").textContent(), /Bob: Hello, Alice!/);
 });
 

@@ -1,4 +1,4 @@
-// Accessibility in each state of the page, and the screenshots, which SCREENSHOTS=1 writes.
+// Accessibility in each state of the page, and the screenshots, which `make screenshots` writes.
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -90,7 +90,6 @@ test("light: list, thread, menu, dialogs", async () => {
   const alice = await talk({ colorScheme: "light" });
   await openActions(alice, "Are the figures somewhere?");
   await check(alice, "the menu of a message");
-  await shoot(alice, "menu");
   await alice.getByRole("menuitem", { name: "Reply" }).click();
   await check(alice, "a reply");
   await write(alice, "On the wiki: https://wiki.example.com/cluster");
@@ -110,7 +109,6 @@ test("light: list, thread, menu, dialogs", async () => {
   await alice.getByPlaceholder("Message").fill("");
   await alice.getByRole("button", { name: "Send a file by its address" }).click();
   await check(alice, "the dialog for files");
-  await shoot(alice, "dialog");
 });
 
 test("dark: thread, search", async () => {
@@ -122,13 +120,11 @@ test("dark: thread, search", async () => {
   await alice.keyboard.type("nobody");
   await alice.getByText("Write to “nobody”").waitFor();
   await check(alice, "a search without a result");
-  await shoot(alice, "search");
 });
 
 test("phone: list, thread", async () => {
   const alice = await world.login("alice", { viewport: PHONE, hasTouch: true, isMobile: true });
   await check(alice, "the list on a phone");
-  await shoot(alice, "phone-list");
   await conversation(alice, "bob").tap();
   await last(alice, "Friday’s report").waitFor();
   await check(alice, "the conversation on a phone");
@@ -144,19 +140,16 @@ test("empty and failed states", async () => {
   const bob = await world.login("bob", { colorScheme: "dark" });
   await bob.getByText("Write your first message").waitFor();
   await check(bob, "no conversations");
-  await shoot(bob, "empty");
   const stranger = await world.window();
   await stranger.goto(world.link("bob", { password: "wrong" }));
   await stranger.getByTestId("login-notice").waitFor();
   await check(stranger, "a refused login");
-  await shoot(stranger, "refused");
   const alice = await talk({ colorScheme: "light" });
   await world.servers.nats.stop();
   await alice.getByTestId("offline").waitFor();
   await write(alice, "Written offline");
   await last(alice, "Written offline").waitFor();
   await check(alice, "offline");
-  await shoot(alice, "offline");
   await world.servers.startNats();
   await last(alice, "Written offline").locator("[data-state=sent]").waitFor();
 });

@@ -143,6 +143,11 @@ export class Chat {
     this.announcement.value = `${name}: ${lineOf(message)}`;
   }
 
+  /** What others do is known only while there is a connection. */
+  isOnline(userID: string): boolean {
+    return this.connection.value === "connected" && this.people.isOnline(userID);
+  }
+
   /** Opens the conversation after or before the open one. */
   step(by: 1 | -1): void {
     const list = this.conversations.list.value;

@@ -44,7 +44,9 @@ export class Reading {
     const upToMessage = received.at(-1);
     if (!upToMessage) return;
     const conversation = conversations.of(conversationID);
-    if (conversation?.unreadMessageCount || conversation?.isMarkedUnread) {
+    // The event about the conversation comes after the one about its message.
+    const isNew = (upToMessage.messageSeq ?? 0) > (conversation?.readMessageSeq ?? 0);
+    if (isNew || conversation?.isMarkedUnread) {
       await zim.clearConversationUnreadMessageCount(conversationID, PEER, { upToMessage });
     }
     const isWaiting = received.some(

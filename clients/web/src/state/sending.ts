@@ -71,6 +71,7 @@ export class Sending {
   #attached(message: ZIMMessage): void {
     const { thread } = this;
     thread.isAtEnd = true;
+    thread.firstUnread.value = undefined;
     if (thread.hasNewer.value) void thread.toEnd().then(() => thread.add([message]));
     else thread.add([message]);
   }

@@ -110,11 +110,7 @@ function Item({ chat, conversation }: { chat: Chat; conversation: ZIMConversatio
           openConversationMenu(event.currentTarget, chat, conversation);
         }}
       >
-        <Avatar
-          userID={conversationID}
-          name={name}
-          isOnline={chat.people.isOnline(conversationID)}
-        />
+        <Avatar userID={conversationID} name={name} isOnline={chat.isOnline(conversationID)} />
         <span class="conversation-text">
           <span class="conversation-top">
             <span class="conversation-name">{name}</span>

@@ -47,7 +47,8 @@ export function ThreadView({ chat, thread }: { chat: Chat; thread: Thread }) {
 function Header({ chat, thread }: { chat: Chat; thread: Thread }) {
   const { conversationID } = thread;
   const name = chat.conversations.nameOf(conversationID);
-  const status = chat.people.statusOf(conversationID);
+  const isConnected = chat.connection.value === "connected";
+  const status = isConnected ? chat.people.statusOf(conversationID) : "";
   const muted = isMuted(chat.conversations.of(conversationID));
   return (
     <header class="thread-header">
@@ -57,7 +58,7 @@ function Header({ chat, thread }: { chat: Chat; thread: Thread }) {
         label="Back to the conversations"
         onClick={() => chat.closeThread()}
       />
-      <Avatar userID={conversationID} name={name} isOnline={chat.people.isOnline(conversationID)} />
+      <Avatar userID={conversationID} name={name} isOnline={chat.isOnline(conversationID)} />
       <div class="thread-title">
         <h2>
           {name}
