@@ -9,13 +9,12 @@ import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { connect } from "@nats-io/transport-node";
-import { preview } from "vite";
+import { servePage } from "./static.mjs";
 
 const DEADLINE_MS = 30_000;
 const POLL_MS = 10;
 const HOST = "127.0.0.1";
 const USERS = fileURLToPath(new URL("../../../deploy/nats/users.conf", import.meta.url));
-const PAGE = fileURLToPath(new URL("..", import.meta.url));
 
 /** Waits for a condition; a value other than undefined and false is the result. */
 export async function until(what, condition) {
@@ -170,7 +169,7 @@ export class Servers {
 
   async stop() {
     await this.operator?.close();
-    await this.page?.close();
+    this.page?.close();
     await this.peerd?.stop();
     await this.nats?.stop();
     rmSync(this.folder, { recursive: true, force: true });
@@ -178,12 +177,8 @@ export class Servers {
 
   /** Serves the built page, and resolves with its address. */
   async servePage() {
-    this.page = await preview({
-      root: PAGE,
-      logLevel: "error",
-      preview: { host: HOST, port: await freePort(), strictPort: true },
-    });
-    return this.page.resolvedUrls.local[0];
+    this.page = await servePage(HOST);
+    return this.page.url;
   }
 }
 

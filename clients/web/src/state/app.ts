@@ -16,7 +16,7 @@ export class AppState {
     this.#takeLink();
     // A link that is opened in the same tab changes only the fragment.
     addEventListener("hashchange", () => this.#takeLink());
-    addEventListener("pagehide", () => this.chat.value?.saveDraft());
+    addEventListener("pagehide", () => this.chat.value?.thread.value?.sending.saveDraft());
   }
 
   #takeLink(): void {

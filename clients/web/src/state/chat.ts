@@ -123,19 +123,9 @@ export class Chat {
   closeThread(): void {
     const thread = this.thread.value;
     if (!thread) return;
-    this.saveDraft();
+    thread.sending.saveDraft();
     thread.close();
     this.thread.value = undefined;
-  }
-
-  /** Keeps what was begun to be written, for all devices of the user. */
-  saveDraft(): void {
-    const thread = this.thread.value;
-    if (!thread || thread.sending.editing.value) return;
-    const { conversationID } = thread;
-    const draft = thread.sending.text.value;
-    if (draft === (this.conversations.of(conversationID)?.draft ?? "")) return;
-    this.#zim.setConversationDraft(draft, conversationID, PEER).catch(this.fail);
   }
 
   #announce(message: ZIMMessage): void {
@@ -187,7 +177,7 @@ export class Chat {
   }
 
   async leave(): Promise<void> {
-    this.saveDraft();
+    this.thread.value?.sending.saveDraft();
     this.#isLeaving = true;
     await this.#zim.logout();
     this.#end(undefined);

@@ -1,5 +1,12 @@
 // Marks what the user sees as read, and confirms it to the sender.
-import { ZIMConversationType, ZIMMessageDirection, ZIMMessageReceiptStatus } from "@peerd/client";
+import {
+  PeerError,
+  ZIMConversationType,
+  ZIMErrorCode,
+  ZIMMessageDirection,
+  ZIMMessageReceiptStatus,
+} from "@peerd/client";
+import type { ZIMMessage } from "@peerd/client";
 import type { Thread } from "./thread.js";
 
 const PEER = ZIMConversationType.Peer;
@@ -7,6 +14,9 @@ const PEER = ZIMConversationType.Peer;
 export class Reading {
   #isUnderWay = false;
   #isAgain = false;
+  /** The newest message that was marked; and confirmed, which may change nothing. */
+  #markedID = "";
+  #confirmedID = "";
 
   constructor(private readonly thread: Thread) {}
 
@@ -36,22 +46,37 @@ export class Reading {
   }
 
   async #mark(): Promise<void> {
-    const { thread } = this;
-    const { zim, conversationID, conversations } = thread;
-    const received = thread.messages.value.filter(
+    const received = this.thread.messages.value.filter(
       (one) => one.direction === ZIMMessageDirection.Receive,
     );
-    const upToMessage = received.at(-1);
-    if (!upToMessage) return;
-    const conversation = conversations.of(conversationID);
-    // The event about the conversation comes after the one about its message.
-    const isNew = (upToMessage.messageSeq ?? 0) > (conversation?.readMessageSeq ?? 0);
-    if (isNew || conversation?.isMarkedUnread) {
-      await zim.clearConversationUnreadMessageCount(conversationID, PEER, { upToMessage });
-    }
-    const isWaiting = received.some(
+    const newest = received.at(-1);
+    if (newest) await this.#clear(newest);
+    const waiting = received.findLast(
       (one) => one.receiptStatus === ZIMMessageReceiptStatus.Processing,
     );
-    if (isWaiting) await zim.sendConversationMessageReceiptRead(conversationID, PEER);
+    if (waiting) await this.#confirm(waiting);
+  }
+
+  async #clear(upToMessage: ZIMMessage): Promise<void> {
+    const { zim, conversationID, conversations } = this.thread;
+    const { messageID = "", messageSeq = 0 } = upToMessage;
+    const conversation = conversations.of(conversationID);
+    // The event about the conversation comes after the one about its message.
+    const isNew = messageSeq > (conversation?.readMessageSeq ?? 0) && messageID !== this.#markedID;
+    if (!isNew && !conversation?.isMarkedUnread) return;
+    await zim.clearConversationUnreadMessageCount(conversationID, PEER, { upToMessage });
+    this.#markedID = messageID;
+  }
+
+  async #confirm({ messageID = "" }: ZIMMessage): Promise<void> {
+    const { zim, conversationID } = this.thread;
+    if (messageID === this.#confirmedID) return;
+    this.#confirmedID = messageID;
+    await zim.sendConversationMessageReceiptRead(conversationID, PEER).catch((error: unknown) => {
+      // A sender who blocked this user gets no receipts, and this user need not know.
+      const isBlocked =
+        error instanceof PeerError && error.code === ZIMErrorCode.MessageModuleSenderInBlacklist;
+      if (!isBlocked) throw error;
+    });
   }
 }

@@ -19,6 +19,8 @@ export class Sending {
   readonly failures = signal<ReadonlyMap<string, Words>>(new Map());
   /** The messages to which unsent ones reply. */
   readonly #originals = new WeakMap<ZIMMessage, ZIMMessage>();
+  /** What was begun before an edit. */
+  #unsent = "";
   readonly typing = new Typing((isTyping) => {
     const { zim, conversationID } = this.thread;
     // A sign that is lost is worth no message to the user.
@@ -33,13 +35,14 @@ export class Sending {
     if (!text) return;
     const { editing } = this;
     const edited = editing.value;
-    this.text.value = "";
+    this.text.value = edited ? this.#unsent : "";
     if (edited) {
       editing.value = undefined;
       void this.#edit(edited, text);
       return;
     }
     this.typing.ended();
+    this.saveDraft();
     this.send({ type: ZIMMessageType.Text, message: text } as ZIMTextMessage);
   }
 
@@ -145,6 +148,14 @@ export class Sending {
     else this.typing.typed();
   }
 
+  /** Keeps what was begun to be written, for all devices of the user. */
+  saveDraft(): void {
+    const { zim, conversationID, conversations, onFailure } = this.thread;
+    const draft = this.editing.value ? this.#unsent : this.text.value;
+    if (draft === (conversations.of(conversationID)?.draft ?? "")) return;
+    zim.setConversationDraft(draft, conversationID, PEER).catch(onFailure);
+  }
+
   beginReply(message: ZIMMessage): void {
     this.cancel();
     this.replyTo.value = message;
@@ -152,13 +163,14 @@ export class Sending {
 
   beginEdit(message: ZIMTextMessage): void {
     this.replyTo.value = undefined;
+    if (!this.editing.value) this.#unsent = this.text.value;
     this.editing.value = message;
     this.text.value = message.message;
   }
 
   /** Ends the reply or the edit. */
   cancel(): void {
-    if (this.editing.value) this.text.value = "";
+    if (this.editing.value) this.text.value = this.#unsent;
     this.editing.value = undefined;
     this.replyTo.value = undefined;
   }

@@ -32,7 +32,6 @@ export class Thread {
   readonly hasLoaded = signal(false);
   readonly hasOlder = signal(true);
   readonly hasNewer = signal(false);
-  readonly isLoading = signal(false);
   /** The key of the message to scroll to and to point out. */
   readonly target = signal<string | undefined>(undefined);
   /** The key of the first message that was unread when the conversation was opened. */
@@ -47,6 +46,8 @@ export class Thread {
   /** Set by the view. */
   isAtEnd = true;
   #isClosed = false;
+  #loading = Promise.resolve();
+  #waiting = 0;
   readonly #off: (() => void)[] = [];
 
   constructor(
@@ -88,8 +89,10 @@ export class Thread {
     });
   }
 
-  loadOlder(): Promise<void> {
-    return this.#loadInto(async () => {
+  /** Scrolling asks often: while something is read already, nothing more is asked. */
+  async loadOlder(): Promise<void> {
+    if (this.#waiting > 0) return;
+    await this.#loadInto(async () => {
       const first = firstStored(this.messages.value);
       if (!first || !this.hasOlder.value) return;
       const page = await this.#page({ reverse: true, nextMessage: first });
@@ -100,8 +103,9 @@ export class Thread {
     });
   }
 
-  loadNewer(): Promise<void> {
-    return this.#loadInto(async () => {
+  async loadNewer(): Promise<void> {
+    if (this.#waiting > 0) return;
+    await this.#loadInto(async () => {
       const last = lastStored(this.messages.value);
       if (!last || !this.hasNewer.value) return;
       const page = await this.#page({ reverse: false, nextMessage: last });
@@ -150,17 +154,19 @@ export class Thread {
     this.reading.markSoon();
   }
 
-  /** One page at a time; a failure is shown, and the next scroll tries again. */
-  async #loadInto(load: () => Promise<void>): Promise<void> {
-    if (this.isLoading.value || this.#isClosed) return;
-    this.isLoading.value = true;
-    try {
-      await load();
-    } catch (error) {
-      if (!this.#isClosed) this.onFailure(error);
-    } finally {
-      this.isLoading.value = false;
-    }
+  /** One after another; a failure is shown, and the next scroll tries again. */
+  #loadInto(load: () => Promise<void>): Promise<void> {
+    this.#waiting += 1;
+    this.#loading = this.#loading.then(async () => {
+      try {
+        if (!this.#isClosed) await load();
+      } catch (error) {
+        if (!this.#isClosed) this.onFailure(error);
+      } finally {
+        this.#waiting -= 1;
+      }
+    });
+    return this.#loading;
   }
 
   async #page(config: { reverse: boolean; nextMessage?: ZIMMessage }): Promise<Messages> {

@@ -35,6 +35,12 @@ export function MessageList({ chat, thread }: { chat: Chat; thread: Thread }) {
         aria-busy={!thread.hasLoaded.value}
         tabIndex={isEmpty ? 0 : -1}
       >
+        {!thread.hasLoaded.value && (
+          <div class="empty">
+            <span class="spinner" aria-hidden="true" />
+            <p>Reading the messages…</p>
+          </div>
+        )}
         {isEmpty && (
           <div class="empty">
             <h2>No messages yet</h2>
@@ -119,22 +125,20 @@ function useScrolling(thread: Thread, scroller: { current: HTMLDivElement | null
   const loadMore = (): void => {
     const element = scroller.current;
     if (!element || !thread.hasLoaded.value) return;
-    const below = element.scrollHeight - element.scrollTop - element.clientHeight;
     if (element.scrollTop < LOAD_WITHIN_PX && thread.hasOlder.value) void thread.loadOlder();
-    else if (below < LOAD_WITHIN_PX && thread.hasNewer.value) void thread.loadNewer();
+    else if (belowOf(element) < LOAD_WITHIN_PX && thread.hasNewer.value) void thread.loadNewer();
   };
 
   useEffect(() => {
     const element = scroller.current;
     if (!element) return;
     const onScroll = (): void => {
-      const below = element.scrollHeight - element.scrollTop - element.clientHeight;
-      thread.isAtEnd = below < END_WITHIN_PX && !thread.hasNewer.value;
+      thread.isAtEnd = belowOf(element) < END_WITHIN_PX && !thread.hasNewer.value;
       if (thread.isAtEnd) {
         thread.unseen.value = 0;
         thread.reading.markSoon();
       }
-      setScrolledUp(below > element.clientHeight / 2);
+      setScrolledUp(belowOf(element) > element.clientHeight / 2);
       anchor.current = anchorOf(element);
       loadMore();
     };
@@ -153,9 +157,9 @@ function useScrolling(thread: Thread, scroller: { current: HTMLDivElement | null
     const element = scroller.current;
     if (!element) return;
     if (target) {
-      thread.isAtEnd = false;
       const found = element.querySelector(`[data-key="${CSS.escape(target)}"]`);
       found?.scrollIntoView({ block: "center" });
+      thread.isAtEnd = belowOf(element) < END_WITHIN_PX && !thread.hasNewer.value;
     } else {
       settle(element, thread.isAtEnd, anchor.current);
     }
@@ -172,6 +176,10 @@ function useScrolling(thread: Thread, scroller: { current: HTMLDivElement | null
 
   return isScrolledUp;
 }
+
+/** Pixels below the view. */
+const belowOf = (element: HTMLElement): number =>
+  element.scrollHeight - element.scrollTop - element.clientHeight;
 
 function settle(
   element: HTMLElement,

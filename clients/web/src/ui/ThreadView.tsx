@@ -11,12 +11,13 @@ import { confirm, openNewChat } from "./dialogs.js";
 import { Icon, IconButton } from "./icons.js";
 import { openMenu } from "./menu.js";
 import { MessageList } from "./MessageList.js";
+import { leaveThread } from "./shortcuts.js";
 
 export function ThreadView({ chat, thread }: { chat: Chat; thread: Thread }) {
   useEffect(() => {
     const mark = (): void => {
       if (document.visibilityState === "visible") thread.reading.markSoon();
-      else chat.saveDraft();
+      else thread.sending.saveDraft();
     };
     document.addEventListener("visibilitychange", mark);
     return () => document.removeEventListener("visibilitychange", mark);
@@ -56,7 +57,7 @@ function Header({ chat, thread }: { chat: Chat; thread: Thread }) {
         class="back"
         icon="back"
         label="Back to the conversations"
-        onClick={() => chat.closeThread()}
+        onClick={() => leaveThread(chat)}
       />
       <Avatar userID={conversationID} name={name} isOnline={chat.isOnline(conversationID)} />
       <div class="thread-title">

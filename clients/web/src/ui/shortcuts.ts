@@ -30,7 +30,17 @@ export function useShortcuts(chat: Chat): void {
 function escape(chat: Chat): void {
   const sending = chat.thread.value?.sending;
   if (sending?.replyTo.value || sending?.editing.value) sending.cancel();
-  else chat.closeThread();
+  else leaveThread(chat);
+}
+
+/** Closes the open conversation; its place in the list has the focus then. */
+export function leaveThread(chat: Chat): void {
+  const id = chat.thread.value?.conversationID;
+  chat.closeThread();
+  if (!id) return;
+  requestAnimationFrame(() =>
+    document.querySelector<HTMLElement>(`[data-conversation="${CSS.escape(id)}"]`)?.focus(),
+  );
 }
 
 const isTyping = (target: EventTarget | null): boolean =>
