@@ -7,7 +7,7 @@ import type { Credentials } from "./credentials.js";
 import { encodingOf } from "./encoding.js";
 import type { Encoding } from "./encoding.js";
 import { Unanswered, invalid, networkError, tokenRefused } from "./errors.js";
-import { PING_INTERVAL_MS } from "./options.js";
+import { CONNECT_TIMEOUT_MS, PING_INTERVAL_MS } from "./options.js";
 import type { Settings } from "./options.js";
 import { Subjects } from "./subjects.js";
 
@@ -75,6 +75,7 @@ export class Connection {
       authenticator: authenticate(this.credentials, this.userID),
       inboxPrefix: this.#subjects.inbox,
       pingInterval: PING_INTERVAL_MS,
+      timeout: CONNECT_TIMEOUT_MS,
       maxReconnectAttempts: -1,
       reconnectDelayHandler: () => this.#reconnects.current(),
       noAsyncTraces: true,
@@ -88,12 +89,21 @@ export class Connection {
         if (!error) this.listener.onEvent(msg);
       },
     });
-    await nats.flush(); // The server has the subscription.
+    try {
+      await nats.flush(); // The server has the subscription.
+    } catch (error) {
+      this.#nats = undefined;
+      this.#isUp = false;
+      await nats.close();
+      throw error;
+    }
   }
 
   async #follow(nats: NatsConnection): Promise<void> {
     let refusal: Error | undefined;
-    void nats.closed().then((error) => this.#closed(refusal ?? error ?? undefined));
+    void nats.closed().then((error) => {
+      if (this.#nats === nats) this.#closed(refusal ?? error ?? undefined);
+    });
     for await (const status of nats.status()) {
       if (status.type === "error" && isRefused(status.error)) refusal = status.error;
       if (status.type === "disconnect") this.#lost();

@@ -2,7 +2,8 @@
 import type { ContentBodyWithMessageFields, SendConfigBody } from "./generated/requests.js";
 import { invalid } from "./errors.js";
 import { ZIMMessageType } from "./types/enums.js";
-import type { ZIMMessage, ZIMMessageSendConfig } from "./types/messages.js";
+import type { ZIMMessageSendConfig } from "./types/message-configs.js";
+import type { ZIMMessage } from "./types/messages.js";
 
 const MEDIA = ["fileDownloadUrl", "fileName", "fileSize", "fileUID"];
 const VIDEO = ["videoFirstFrameDownloadUrl", "videoFirstFrameWidth", "videoFirstFrameHeight"];
@@ -35,7 +36,10 @@ function content(message: { type: number }): Record<string, unknown> {
   if (!fields) throw invalid(`a message of type ${message.type} cannot be sent`);
   const picked = { type: message.type, ...pick(message, fields) } as Record<string, unknown>;
   if (message.type === ZIMMessageType.Multiple) {
-    picked["messageInfoList"] = list(picked["messageInfoList"]).map(content);
+    const { failedIndexList = [] } = message as { failedIndexList?: number[] };
+    const items = list(picked["messageInfoList"]);
+    const sent = items.filter((_, index) => !failedIndexList.includes(index));
+    picked["messageInfoList"] = sent.map(content);
   }
   if (message.type === ZIMMessageType.Combine) {
     picked["messageList"] = list(picked["messageList"]).map((one) => ({

@@ -50,9 +50,15 @@ const camelCase = (name: string): string =>
 export class Inbox {
   /** The revision up to which everything was shown; undefined before the first login. */
   revision: number | undefined;
+
+  /** Events were dropped, or could not be shown: a repair must read them. */
+  get isIncomplete(): boolean {
+    return this.#isIncomplete;
+  }
+
   #queue: Queued[] = [];
   #bytes = 0;
-  #hasOverflowed = false;
+  #isIncomplete = false;
   #isOpen = false;
   #draining: Promise<void> | undefined;
 
@@ -70,7 +76,7 @@ export class Inbox {
       this.#queue.length >= MAX_QUEUED_EVENTS || this.#bytes + data.length > MAX_QUEUED_EVENT_BYTES;
     if (isFull) {
       // What is dropped here is read again by a repair.
-      this.#hasOverflowed = true;
+      this.#isIncomplete = true;
       return;
     }
     const body = complete(encodingOf(contentType).decode(data)) as Revised;
@@ -92,8 +98,9 @@ export class Inbox {
     await this.#draining;
   }
 
-  /** Events that wait were published before a repair up to this revision ended. */
+  /** Everything up to this revision was shown, also by events that wait. */
   covered(revision: number): void {
+    this.revision = Math.max(this.revision ?? 0, revision);
     for (const queued of this.#queue) {
       if (queued.body.revision <= revision) queued.isCovered = true;
     }
@@ -115,34 +122,48 @@ export class Inbox {
       try {
         await this.#take(queued);
       } catch (error) {
+        this.#isIncomplete = true;
         this.onFailure(error);
       }
     }
-    if (this.#isOpen && this.#hasOverflowed && this.revision !== undefined) {
-      this.#hasOverflowed = false;
-      await this.#repair(this.revision);
+    if (this.#isOpen && this.#isIncomplete && this.revision !== undefined) {
+      // If this fails, the connection is lost, and the next login repairs.
+      await this.repair(this.revision).catch(this.onFailure);
     }
   }
 
-  async #repair(since: number): Promise<void> {
-    const revision = await this.owner.repair(since);
-    this.covered(revision);
-    this.revision = Math.max(this.revision ?? 0, revision);
+  /** Shows what changed since a revision. */
+  async repair(since: number): Promise<void> {
+    const wasIncomplete = this.#isIncomplete;
+    this.#isIncomplete = false;
+    try {
+      const revision = await this.owner.repair(since);
+      // peerd's store may have gone back to an earlier state.
+      if (revision < since) this.revision = revision;
+      this.covered(revision);
+    } catch (error) {
+      this.#isIncomplete ||= wasIncomplete;
+      throw error;
+    }
   }
 
   async #take(queued: Queued): Promise<void> {
-    const { name, body } = queued;
+    const { body } = queued;
     const last = this.revision ?? 0;
     const isGap = body.revision > last && body.previousRevision !== last;
     if (isGap || body.isContentOmitted) {
-      await this.#repair(last);
+      await this.repair(last);
       if (body.revision <= (this.revision ?? 0)) queued.isCovered = true;
     }
+    if (!body.isContentOmitted) await this.#showAll(queued);
+    // Not before: after a failure, a repair begins at the revision before.
     this.revision = Math.max(this.revision ?? 0, body.revision);
-    if (body.isContentOmitted) return;
-    if (name !== "bundle") return this.#show(name, body, queued.isCovered);
+  }
+
+  async #showAll({ name, body, isCovered }: Queued): Promise<void> {
+    if (name !== "bundle") return this.#show(name, body, isCovered);
     for (const one of (body as Bundle).events ?? []) {
-      await this.#show(one.event, { ...one.body, ...revisionsOf(body) }, queued.isCovered);
+      await this.#show(one.event, { ...one.body, ...revisionsOf(body) }, isCovered);
     }
   }
 

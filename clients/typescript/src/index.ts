@@ -17,6 +17,7 @@ export * from "./types/codes.js";
 export type * from "./types/conversations.js";
 export * from "./types/enums.js";
 export type * from "./types/events.js";
+export type * from "./types/message-configs.js";
 export type * from "./types/messages.js";
 export type * from "./types/own.js";
 export type * from "./types/results.js";

@@ -76,6 +76,8 @@ export interface ZIMLogConfig {
   logLevel: "debug" | "info" | "warn" | "error" | "report" | "disable";
 }
 
+/** Milliseconds within which one server must take a connection. */
+export const CONNECT_TIMEOUT_MS = 10_000;
 /** Interval of pings of the connection. Two without an answer: the connection is dead. */
 export const PING_INTERVAL_MS = 20_000;
 /** peerd recognizes a repeat for 10 minutes, and with `isRetrySend` for a day: switch in between. */

@@ -34,6 +34,8 @@ export class Repair {
   /** Shows what changed since the revision; resolves with the present one. */
   async since(revision: number): Promise<number> {
     const changes = await this.#changes(revision);
+    // After the restore of an older backup, numbers of messages are used again.
+    if (changes.revision < revision) for (const known of this.store.all) known.forgetShown();
     for (const conversation of changes.conversationList) {
       await this.#catchUp(conversation, revision);
       this.#show(ZIMConversationEvent.Updated, conversation);

@@ -6,7 +6,7 @@ import { Connection, isRefused } from "./connection.js";
 import type { Connect } from "./connection.js";
 import { expiryOf } from "./credentials.js";
 import type { Credentials } from "./credentials.js";
-import { PeerError, notLoggedIn, timedOut } from "./errors.js";
+import { PeerError, notLoggedIn, timedOut, tokenRefused } from "./errors.js";
 import { Inbox } from "./inbox.js";
 import type { Listeners } from "./listeners.js";
 import type { Settings } from "./options.js";
@@ -36,7 +36,6 @@ export class Session {
   readonly #ended = new AbortController();
   #state: ZIMConnectionState = ZIMConnectionState.Disconnected;
   #sessionID = "";
-  #revisionOfLogin = 0;
   #heartbeats: ReturnType<typeof setInterval> | undefined;
   #expiry: ReturnType<typeof setTimeout> | undefined;
   #begun: Promise<void> | undefined;
@@ -156,7 +155,6 @@ export class Session {
   }
 
   async #catchUp(session: LoggedIn): Promise<void> {
-    this.#revisionOfLogin = session.revision;
     const last = this.#inbox.revision;
     if (last === undefined) {
       this.#showSync(ZIMConversationSyncState.Started);
@@ -166,10 +164,8 @@ export class Session {
         totalUnreadMessageCount,
       });
       this.#showSync(ZIMConversationSyncState.Finished);
-    } else if (last !== this.#revisionOfLogin) {
-      const revision = await this.#repairShown(last);
-      this.#inbox.covered(revision);
-      this.#inbox.revision = revision;
+    } else if (last !== session.revision || this.#inbox.isIncomplete) {
+      await this.#inbox.repair(last);
     } else {
       this.#showSync(ZIMConversationSyncState.Started);
       this.#showSync(ZIMConversationSyncState.Finished);
@@ -290,7 +286,9 @@ export class Session {
     this.#isReady = false;
     await this.#connection.reconnect();
     const deadline = AbortSignal.timeout(this.settings.loginTimeoutMs);
-    await this.#ready(deadline);
+    await this.#ready(deadline).catch(() => {
+      throw tokenRefused("the new credentials were refused");
+    });
     if (deadline.aborted) throw timedOut("the new credentials were not accepted in time");
   }
 

@@ -19,7 +19,7 @@ export class Known {
   conversation: ZIMConversation | undefined;
   /** The newest message up to which everything was shown, of either user. */
   cursor: ZIMMessage | undefined;
-  readonly shown = new Tracker();
+  shown = new Tracker();
   readonly #messages = new Map<string, ZIMMessage>();
   /** The same, ascending by order key. */
   #sorted: ZIMMessage[] = [];
@@ -76,6 +76,13 @@ export class Known {
   dropAll(): void {
     this.#messages.clear();
     this.#sorted = [];
+  }
+
+  /** Forgets what was shown, because the store of peerd went back to an earlier state. */
+  forgetShown(): void {
+    this.shown = new Tracker();
+    this.cursor = undefined;
+    this.dropAll();
   }
 
   /** Everything up to this message was shown. */

@@ -46,6 +46,11 @@ function required(): Environment {
 
 /** One user's client. `ZIM.create` makes the one of an application; `new ZIM` any number. */
 export class ZIM extends Local {
+  /** The user whose data is in memory. */
+  #userID = "";
+  /** The last login. */
+  #beginning: Promise<void> = Promise.resolve();
+
   constructor(options: PeerdOptions = {}) {
     super(required().connect, options);
   }
@@ -115,11 +120,12 @@ export class ZIM extends Local {
     const userName = "userName" in config ? config.userName : name;
     if (!userID) throw invalid("userID is missing");
     if (this.active && !this.active.session.ended.aborted) {
-      if (this.active.session.userID === userID) return;
+      if (this.active.session.userID === userID) return this.#beginning;
       const code = ZIMErrorCode.NetworkModuleUserHasAlreadyLogged;
       throw new PeerError({ code, message: "another user is logged in" });
     }
-    await this.#begin(userID, userName, config);
+    this.#beginning = this.#begin(userID, userName, config);
+    return this.#beginning;
   }
 
   async #begin(
@@ -157,8 +163,6 @@ export class ZIM extends Local {
     }
   }
 
-  #userID = "";
-
   /** Ends the session and closes the connection. Calls after that reject with 6000121. */
   async logout(_config?: ZIMLogoutConfig): Promise<void> {
     const active = this.active;
@@ -174,7 +178,6 @@ export class ZIM extends Local {
 }
 
 // The unsupported methods, see there.
-// eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
 export interface ZIM extends UnsupportedMethods {}
 refuseUnsupported(ZIM.prototype);
 

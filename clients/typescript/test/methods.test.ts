@@ -356,10 +356,12 @@ test("what is done on this device", async () => {
 
 test("media are uploaded by the application, and an upload can be cancelled", async () => {
   let isEndless = false;
+  let isBroken = false;
   const alice = await User.login("alice", {
     servers: nats.url,
     upload: async (file, { onProgress, signal }) => {
       onProgress(file.size, file.size);
+      if (isBroken) throw new Error("no space");
       if (isEndless) await new Promise((_, reject) => signal.addEventListener("abort", reject));
       return { fileDownloadUrl: "https://example.com/photo" };
     },
@@ -388,6 +390,28 @@ test("media are uploaded by the application, and an upload can be cancelled", as
       [fileDownloadUrl, fileName, fileSize],
       ["https://example.com/photo", "photo.png", 5],
     );
+    const items = [text("two photos"), image(), image()];
+    const multiple = { type: ZIMMessageType.Multiple, messageInfoList: items } as ZIMMessage;
+    const progress: number[] = [];
+    await alice.zim.sendMessage(
+      multiple,
+      bob.id,
+      PEER,
+      {},
+      {
+        onMultipleMediaUploadingProgress: (_, current, total, index) =>
+          progress.push(current, total, index),
+      },
+    );
+    assert.deepEqual(progress, [5, 10, 1, 10, 10, 2]);
+    const partly = { ...multiple, messageInfoList: [text("one photo"), image()] } as ZIMMessage;
+    isBroken = true;
+    await alice.zim.sendMessage(partly, bob.id, PEER, {
+      isAllowMultipleMessagePartialFailed: true,
+    });
+    assert.deepEqual((partly as { failedIndexList?: number[] }).failedIndexList, [1]);
+    await assert.rejects(alice.zim.sendMessage(image(), bob.id, PEER, {}), /no space/);
+    isBroken = false;
     isEndless = true;
     const cancelled = image();
     const sending = alice.zim.sendMessage(cancelled, bob.id, PEER, {});

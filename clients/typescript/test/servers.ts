@@ -1,6 +1,7 @@
 // A nats-server and a peerd of a test, as processes. Waits are for conditions, with a deadline.
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -31,14 +32,21 @@ function binary(variable: string): string {
   return path;
 }
 
+/**
+ * A port that stays free while its server is restarted: the system gives the ports from 32768 on to
+ * connections and to servers that ask for any.
+ */
 async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (typeof address !== "object" || !address) throw new Error("no port");
-  return address.port;
+  return until("a port is free", async () => {
+    const port = randomInt(10_000, 32_000);
+    const server = createServer().listen(port, "127.0.0.1");
+    const isFree = await once(server, "listening").then(
+      () => true,
+      () => false,
+    );
+    server.close();
+    return isFree && port;
+  });
 }
 
 /** A child process, with its output in a file. */

@@ -116,8 +116,22 @@ describe("credentials that expire", () => {
   });
 });
 
-describe("bundled events", () => {
-  const { nats } = servers("", { PEERD__EVENTS__BUNDLE: "true" });
+describe("bundled events, and the rate of peerd's defaults", () => {
+  const { nats } = servers("", {
+    PEERD__EVENTS__BUNDLE: "true",
+    PEERD__LIMITS__MESSAGES_PER_SECOND: "10",
+  });
+
+  test("the queue sends as fast as peerd allows", async () => {
+    const alice = await User.login("alice", { servers: nats().url });
+    const bob = await User.login("bob", { servers: nats().url });
+    const texts = Array.from({ length: 25 }, (_, at) => `${at}`);
+    await Promise.all(texts.map((one) => alice.send(bob, one)));
+    await until("all arrived", () => bob.received.length === texts.length);
+    assert.deepEqual(bob.received, texts);
+    await alice.zim.logout();
+    await bob.zim.logout();
+  });
 
   test("each event of a bundle is shown", async () => {
     const alice = await User.login("alice", { servers: nats().url });

@@ -9,7 +9,8 @@ import {
   ZIMMessageOrder,
   ZIMMessageSentStatus,
 } from "../types/enums.js";
-import type { ZIMMessage, ZIMMessageSearchConfig } from "../types/messages.js";
+import type { ZIMMessageSearchConfig } from "../types/message-configs.js";
+import type { ZIMMessage } from "../types/messages.js";
 import type * as result from "../types/results.js";
 import type { Filter } from "../search.js";
 import { matches, matchesName } from "../search.js";

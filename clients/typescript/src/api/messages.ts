@@ -1,11 +1,9 @@
 // Messages that were sent: history, receipts, changes.
-import { PeerError, invalid } from "../errors.js";
+import { PeerError } from "../errors.js";
 import { contentOf } from "../content.js";
 import { ZIMErrorCode } from "../types/codes.js";
 import { ZIMConversationType, ZIMMessageQueryMode, ZIMMessageType } from "../types/enums.js";
 import type {
-  ZIMCombineMessage,
-  ZIMMessage,
   ZIMMessageDeleteConfig,
   ZIMMessageEditConfig,
   ZIMMessagePinConfig,
@@ -15,7 +13,8 @@ import type {
   ZIMMessageRepliedListQueryConfig,
   ZIMMessageRevokeConfig,
   ZIMMessageSendNotification,
-} from "../types/messages.js";
+} from "../types/message-configs.js";
+import type { ZIMCombineMessage, ZIMMessage } from "../types/messages.js";
 import type * as result from "../types/results.js";
 import { nameOnly, named, peer } from "./base.js";
 import { Conversations } from "./conversations.js";
@@ -37,9 +36,8 @@ export abstract class Messages extends Conversations {
     if (mode === ZIMMessageQueryMode.OnlyLocal) {
       return this.#localPage(conversationID, count, reverse, nextMessage);
     }
-    if (nextMessage && !nextMessage.messageID) {
-      throw invalid("config.nextMessage has no messageID: it is only on this device");
-    }
+    // Only in a conversation that peerd does not have is a local message the first of a page.
+    if (nextMessage && !nextMessage.messageID) return emptyPage(conversationID);
     const next = nextMessage ? { nextMessage: nameOnly(nextMessage) } : {};
     const page: Queried = await this.call("query_history_message", {
       conversationID,
@@ -61,7 +59,7 @@ export abstract class Messages extends Conversations {
     const from = next?.orderKey ?? (reverse ? Infinity : -Infinity);
     const rest = all.filter(({ orderKey = 0 }) => (reverse ? orderKey < from : orderKey > from));
     const messageList = reverse ? rest.slice(-count) : rest.slice(0, count);
-    return { conversationID, conversationType: ZIMConversationType.Peer, messageList };
+    return { ...emptyPage(conversationID), messageList };
   }
 
   /** Reads messages by 1–10 `messageSeq` numbers, which count for each sender. */
@@ -271,6 +269,12 @@ export abstract class Messages extends Conversations {
     return this.call("query_message_replied_list", { message: named(message), config });
   }
 }
+
+const emptyPage = (conversationID: string): Queried => ({
+  conversationID,
+  conversationType: ZIMConversationType.Peer,
+  messageList: [],
+});
 
 /** Whether a refusal shows that an earlier attempt, which was not answered, took effect. */
 const isAfterEffect = (error: unknown, code: ZIMErrorCode): boolean =>

@@ -12,13 +12,12 @@ import {
 } from "../types/enums.js";
 import type { CallOptions } from "../calls.js";
 import type {
-  ZIMMediaMessage,
   ZIMMediaMessageSendNotification,
-  ZIMMessage,
   ZIMMessageSendConfig,
   ZIMMessageSendNotification,
   ZIMSendingMessageCancelConfig,
-} from "../types/messages.js";
+} from "../types/message-configs.js";
+import type { ZIMMediaMessage, ZIMMessage, ZIMMultipleMessage } from "../types/messages.js";
 import type * as result from "../types/results.js";
 import { nameOnly, peer } from "./base.js";
 import { Messages } from "./messages.js";
@@ -122,7 +121,7 @@ export abstract class Sending extends Messages {
     this.store.keep(message);
     notification?.onMessageAttached?.(message);
     try {
-      await this.#upload(message, notification);
+      await this.#upload(message, config, notification);
       const send = async (options: CallOptions): Promise<ZIMMessage> =>
         (await call(options)).message;
       const stored = await outbox.add({ message, conversationID: to, send });
@@ -173,29 +172,63 @@ export abstract class Sending extends Messages {
     });
   }
 
-  /** Uploads the file of a media message that has no URL yet. */
+  /** Uploads the files of a message, or of the items of a Multiple, that have no URL yet. */
   async #upload(
-    message: ZIMMediaMessage,
+    message: ZIMMessage,
+    config: ZIMMessageSendConfig,
     notification: ZIMMessageSendNotification | undefined,
   ): Promise<void> {
-    const file = message.fileLocalPath;
-    if (!file || message.fileDownloadUrl) return;
-    const { upload } = this.settings;
-    if (!upload) throw invalid("fileLocalPath needs the `upload` option: peerd stores no media");
+    const multiple = message as ZIMMultipleMessage;
+    const isMultiple = message.type === ZIMMessageType.Multiple;
+    const items = (isMultiple ? (multiple.messageInfoList ?? []) : [message]) as ZIMMediaMessage[];
+    const waiting = [...items.entries()].filter(
+      ([, item]) => item.fileLocalPath && !item.fileDownloadUrl,
+    );
+    if (waiting.length === 0) return;
     const aborted = new AbortController();
     this.#uploads.set(message, aborted);
+    const total = waiting.reduce((sum, [, item]) => sum + (item.fileLocalPath?.size ?? 0), 0);
+    let done = 0;
+    const failed: number[] = [];
     try {
-      const onProgress = (current: number, total: number): void =>
-        notification?.onMediaUploadingProgress?.(message, current, total);
-      const uploaded = await upload(file, { message, onProgress, signal: aborted.signal });
-      if (aborted.signal.aborted) throw cancelled();
-      const given = { fileName: file.name, fileSize: file.size };
-      Object.assign(message, given, uploaded);
-    } catch (error) {
-      throw aborted.signal.aborted ? cancelled() : error;
+      for (const [index, item] of waiting) {
+        const upload = this.#uploadOne(item, aborted.signal, (current, size) => {
+          const all = done + current;
+          if (!isMultiple) notification?.onMediaUploadingProgress?.(message, current, size);
+          const report = notification?.onMultipleMediaUploadingProgress;
+          if (isMultiple) report?.(multiple, all, total, index, current, size);
+        });
+        await upload.catch((error: unknown) => {
+          const isAllowed = isMultiple && config.isAllowMultipleMessagePartialFailed;
+          if (!isAllowed || aborted.signal.aborted || failed.length + 1 === items.length)
+            throw error;
+          failed.push(index);
+        });
+        done += item.fileLocalPath?.size ?? 0;
+      }
+      // These items are not sent.
+      if (isMultiple) multiple.failedIndexList = failed;
     } finally {
       this.#uploads.delete(message);
     }
+  }
+
+  async #uploadOne(
+    message: ZIMMediaMessage,
+    signal: AbortSignal,
+    onProgress: (current: number, total: number) => void,
+  ): Promise<void> {
+    const { upload } = this.settings;
+    const file = message.fileLocalPath;
+    if (!file) return;
+    if (!upload) throw invalid("fileLocalPath needs the `upload` option: peerd stores no media");
+    try {
+      const uploaded = await upload(file, { message, onProgress, signal });
+      Object.assign(message, { fileName: file.name, fileSize: file.size }, uploaded);
+    } catch (error) {
+      throw signal.aborted ? cancelled() : error;
+    }
+    if (signal.aborted) throw cancelled();
   }
 }
 
