@@ -153,6 +153,11 @@ test("a reload stays logged in, keeps the draft, and the address shows no login"
   assert.equal(await alice.getByPlaceholder("Message").inputValue(), "to be continued");
   await alice.getByPlaceholder("Message").press("Enter");
   await last(bob, "to be continued").waitFor();
+  await until("the draft is gone", async () => {
+    const body = { conversationID: "bob" };
+    const { conversation } = await world.servers.call("alice", "query_conversation", body);
+    return conversation.draft === "";
+  });
 });
 
 test("a blocked person is told so in words, and a failed message can be sent again", async () => {

@@ -4,7 +4,7 @@ import { ZIMConversationEvent, ZIMConversationNotificationStatus } from "@peerd/
 import type { ZIM, ZIMConversation, ZIMConversationChangeInfo } from "@peerd/client";
 
 const PAGE = 50;
-/** Conversations in memory. Those that changed longest ago are dropped, and read again on demand. */
+/** Conversations in memory. Those that changed longest ago are dropped. */
 const MAX_CONVERSATIONS = 1000;
 
 const byPlace = (a: ZIMConversation, b: ZIMConversation): number =>

@@ -1,4 +1,4 @@
-// A user's initial on a colour of its own. Pictures are not loaded: they would be requests to others.
+// A user's initial on a colour of its own. A picture would be a request to some other server.
 const HUES = 8;
 
 function hueOf(userID: string): number {
