@@ -19,7 +19,7 @@ use super::env::Env;
 use super::history::{History, Reader};
 use super::router::Router;
 use super::tuning::{REPORT_RETRY_DELAY, REPORTING_USERS_MAX, REPORTS_CONCURRENT};
-use super::users::{LoadError, Ownership, UserCell, Users};
+use super::users::{LoadError, Ownership, UserCell};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
 use crate::store::{Store, StreamId};
@@ -38,7 +38,6 @@ use peerd_protocol::failure::{CallError, Failure};
 /// Reports received messages as delivered.
 pub(super) struct DeliveryReports<S, B> {
     pub(super) env: Arc<Env<S, B>>,
-    pub(super) users: Arc<Users<S, B>>,
     pub(super) history: Arc<History<S, B>>,
     pub(super) ageing: Arc<Ageing<S, B>>,
     pub(super) entries: Arc<Entries<S, B>>,
@@ -180,23 +179,37 @@ impl<S: Store, B: Bus> DeliveryReports<S, B> {
         let partition = self.env.subjects.partition_of_user(receiver);
         self.env.storage(deadline).note_entry(partition, *state_seq);
         let cell = self.ageing.user(ownership, author, deadline).await?;
-        let entry_lock = self.users.entry_lock(&cell, deadline).await?;
-        let known = {
-            let user = cell.lock();
-            let hides = user.account.privacy.hides(Hidden::ReadReceipts);
-            if hides || user.blocked.contains(receiver) {
-                return Ok(true);
+        let decide = async {
+            let known = {
+                let user = cell.lock();
+                let hides = user.account.privacy.hides(Hidden::ReadReceipts);
+                if hides || user.blocked.contains(receiver) {
+                    return Ok((None, true));
+                }
+                user.conversations.get(receiver).cloned().unwrap_or_default()
+            };
+            if known.head(Direction::Send).is_none_or(|head| head.mark.seq < newest.seq) {
+                return Ok((None, false));
             }
-            user.conversations.get(receiver).cloned().unwrap_or_default()
+            let marks = known.settings.receipts;
+            let is_new = |place: &&MessagePlace| place.key > marks.received.max(marks.delivered);
+            let new: Vec<MessagePlace> = messages.iter().filter(is_new).copied().collect();
+            let shown = self.unread(&cell, (receiver, &known), new, deadline).await?;
+            Ok((self.change(&cell, (receiver, &known), &shown), true))
         };
-        if known.head(Direction::Send).is_none_or(|head| head.mark.seq < newest.seq) {
-            return Ok(false);
-        }
-        let marks = known.settings.receipts;
-        let is_new = |place: &&MessagePlace| place.key > marks.received.max(marks.delivered);
-        let new: Vec<MessagePlace> = messages.iter().filter(is_new).copied().collect();
-        let shown = self.unread(&cell, (receiver, &known), new, deadline).await?;
-        let Some(newest) = shown.last() else { return Ok(true) };
+        self.entries.commit_reading(&cell, deadline, decide).await
+    }
+
+    /// The change that shows messages as delivered to their author; `None` if there are none, or if
+    /// they already are.
+    fn change(
+        &self,
+        cell: &UserCell,
+        (receiver, known): (&UserId, &Conversation),
+        shown: &[MessagePlace],
+    ) -> Option<Change> {
+        let newest = shown.last()?;
+        let partition = self.env.subjects.partition_of_user(receiver);
         let info = |place: &MessagePlace| ReceiptInfo {
             message: MessageId::new(place.key, partition),
             other: receiver.clone(),
@@ -206,17 +219,13 @@ impl<S: Store, B: Bus> DeliveryReports<S, B> {
             read_ms: 0,
         };
         let event = Event::MessagesDelivered(shown.iter().map(info).collect());
-        let change = {
-            let user = cell.lock();
-            let key = self.entries.keys(&cell).change(&user);
-            // Messages may have been sent meanwhile.
-            let known = user.conversations.get(receiver).unwrap_or(&known);
-            let Some(settings) = known.note_delivered(newest.key, key) else { return Ok(true) };
-            let writes = vec![Write::settings(receiver, known, settings)];
-            Change { writes, events: Events::Receipt { key, event } }
-        };
-        self.entries.carry_out(&entry_lock, &cell, change, deadline).await?;
-        Ok(true)
+        let key = self.entries.next_key(cell);
+        let user = cell.lock();
+        // Messages may have been sent meanwhile.
+        let known = user.conversations.get(receiver).unwrap_or(known);
+        let settings = known.note_delivered(newest.key, key)?;
+        let writes = vec![Write::settings(receiver, known, settings)];
+        Some(Change { writes, events: Events::Receipt { key, event } })
     }
 
     /// Those of an author's messages that the author still sees and that are neither read nor

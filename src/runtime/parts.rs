@@ -115,7 +115,6 @@ impl<S: Store, B: Bus> Parts<S, B> {
         });
         let delivery_reports = Arc::new(DeliveryReports {
             env: env.clone(),
-            users: users.clone(),
             history: history.clone(),
             ageing: ageing.clone(),
             entries: entries.clone(),
