@@ -26,7 +26,7 @@ async fn a_context_says_where_peerd_connects_and_as_whom() {
     let key = KeyPair::new_user();
     let seed = dir.path().join("peerd.nk");
     std::fs::write(&seed, key.seed().unwrap()).unwrap();
-    let users = format!("{{ user: op, password: secret }}, {{ nkey: {} }}", key.public_key());
+    let users = format!("{{ user: op, password: sesame }}, {{ nkey: {} }}", key.public_key());
     let config = dir.path().join("nats.conf");
     let text = format!(
         "jetstream {{}}\nauthorization {{ users: [ {users} ] }}\n\
@@ -55,7 +55,7 @@ async fn a_context_says_where_peerd_connects_and_as_whom() {
         context.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
         context
     };
-    save("password", with(json!({"user": "op", "password": "secret"})));
+    save("password", with(json!({"user": "op", "password": "sesame"})));
     save("nkey", with(json!({"nkey": seed})));
     save("wrong", with(json!({"user": "op", "password": "hush"})));
     save("proxied", with(json!({"socks_proxy": "localhost:1"})));
@@ -72,7 +72,7 @@ async fn a_context_says_where_peerd_connects_and_as_whom() {
     let status = run("password", &["status"]).await;
     assert_eq!(status.code, Some(0), "{status:?}");
     let shown = run("password", &["check-config"]).await;
-    assert!(shown.stdout.contains(&url) && !shown.stdout.contains("secret"), "{shown:?}");
+    assert!(shown.stdout.contains(&url) && !shown.stdout.contains("sesame"), "{shown:?}");
     for (context, code, text) in [
         ("wrong", CONFIGURATION, "nats.user"),
         ("proxied", CONFIGURATION, "socks_proxy"),
