@@ -73,7 +73,8 @@ pub(super) fn judge_refusal(text: &str) -> (Cause, String) {
     let lower = text.to_lowercase();
     let refusals = ["authorization violation", "expired", "revoked"];
     if refusals.iter().any(|words| lower.contains(words)) {
-        let remedy = "check nats.user and nats.password, or the option of [nats] that replaces them";
+        let remedy =
+            "check nats.user and nats.password, or the option of [nats] that replaces them";
         return (Cause::Refused, format!("the server refuses the NATS user ({text}): {remedy}"));
     }
     if lower.contains("secure connection") {
