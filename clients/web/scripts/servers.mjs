@@ -135,7 +135,14 @@ export class Servers {
       ...options,
     });
     this.peerd.start();
-    this.operator = await connect({ servers: this.url, ...users.login("operator") });
+    const login = users.login("operator");
+    const reconnect = { maxReconnectAttempts: -1, reconnectTimeWait: 100 };
+    this.operator = await connect({ servers: this.url, ...login, ...reconnect });
+    await this.#untilServed();
+  }
+
+  /** Resolves once the operator's connection is up and peerd answers on it. */
+  async #untilServed() {
     await until("peerd serves", async () => {
       this.peerd.mustRun();
       const ping = this.operator.request("$SRV.PING.peerd", "", { timeout: 1000 });
@@ -152,6 +159,8 @@ export class Servers {
       this.nats.mustRun();
       return this.nats.log.includes("Server is ready");
     });
+    // What is sent before the operator is connected again is lost.
+    if (this.operator) await this.#untilServed();
   }
 
   /** Rejects when one of the processes ends by itself. */
