@@ -96,6 +96,8 @@ test("pin, mark as unread, search, delete a conversation", async () => {
 test("edit, reply, react, pin and revoke", async () => {
   const { alice, bob } = await together();
   await write(alice, "Lunch at noom?");
+  // A message that is still being sent cannot be edited.
+  await last(alice, "Lunch at noom?").locator("[data-state=sent], [data-state=read]").waitFor();
   await alice.getByPlaceholder("Message").press("ArrowUp");
   assert.equal(await alice.getByPlaceholder("Message").inputValue(), "Lunch at noom?");
   await write(alice, "Lunch at noon?");

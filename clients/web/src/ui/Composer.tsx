@@ -110,8 +110,10 @@ export function Composer({ chat, thread }: { chat: Chat; thread: Thread }) {
 /** Begins to edit the newest own text. */
 function editLast(thread: Thread): boolean {
   const last = thread.messages.value.findLast(
-    (one) => isOwn(one) && one.type === ZIMMessageType.Text && one.messageID,
+    (one) => isOwn(one) && one.type === ZIMMessageType.Text,
   );
-  if (last) thread.sending.beginEdit(last as ZIMTextMessage);
-  return last !== undefined;
+  // While it is being sent, an earlier message is not what the user means.
+  if (!last?.messageID) return false;
+  thread.sending.beginEdit(last as ZIMTextMessage);
+  return true;
 }
