@@ -1,4 +1,4 @@
-# `make` lists the commands. They need cargo and python3 with pip; `make test` also needs node, npm and Chromium.
+# `make` lists the commands. They need cargo and python3 with pip; `make test` also needs node and npm, `make test-web` Chromium.
 
 CARGO_TARGET_DIR ?= target
 venv := target/python-venv
@@ -56,7 +56,7 @@ run: ## start a nats-server and a peerd on free ports, and leave them running un
 	@cargo build $(demos) --bin peerd --example run
 	@$(with_nats) "$(CARGO_TARGET_DIR)/debug/examples/run"
 
-test: test-rust test-python test-typescript test-web test-demo ## run all tests, each against a nats-server of its own, and the demo
+test: test-rust test-python test-typescript test-demo ## run all tests, each against a nats-server of its own, and the demo
 
 test-rust: ## run the Rust tests
 	$(with_nats) cargo test --locked --workspace
