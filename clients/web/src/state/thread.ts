@@ -144,10 +144,9 @@ export class Thread {
     if (!this.hasLoaded.value) return this.open();
     if (this.hasNewer.value) return;
     await this.#loadInto(async () => {
-      const { list, isJoined } = refreshed(
-        this.messages.value,
-        await this.#page({ reverse: true }),
-      );
+      // Before the window is looked at: messages may arrive meanwhile.
+      const page = await this.#page({ reverse: true });
+      const { list, isJoined } = refreshed(this.messages.value, page);
       this.messages.value = list;
       if (!isJoined) this.hasOlder.value = true;
     });
