@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use clap::builder::StyledStr;
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
 use serde::Serialize;
 
@@ -24,7 +25,6 @@ struct Subcommand {
     name: String,
     help: String,
     help_long: String,
-    hidden: bool,
     flags: Vec<Flag>,
     args: Vec<Argument>,
 }
@@ -62,10 +62,9 @@ pub(super) fn run() -> ExitCode {
 
 fn application() -> Application {
     let command = Arguments::command();
-    let text = |text: Option<&clap::builder::StyledStr>| text.map(ToString::to_string);
     Application {
         name: command.get_name().to_owned(),
-        help: text(command.get_about()).unwrap_or_default(),
+        help: text(command.get_about()),
         version: command.get_version().unwrap_or_default().to_owned(),
         cheats: BTreeMap::from([("peerd", CHEATS)]),
         flags: flags(&command),
@@ -77,13 +76,15 @@ fn application() -> Application {
     }
 }
 
+fn text(styled: Option<&StyledStr>) -> String {
+    styled.map(ToString::to_string).unwrap_or_default()
+}
+
 fn subcommand(command: &Command) -> Subcommand {
-    let text = |text: Option<&clap::builder::StyledStr>| text.map(ToString::to_string);
     Subcommand {
         name: command.get_name().to_owned(),
-        help: text(command.get_about()).unwrap_or_default(),
-        help_long: text(command.get_after_help()).unwrap_or_default(),
-        hidden: false,
+        help: text(command.get_about()),
+        help_long: text(command.get_after_help()),
         flags: flags(command),
         args: arguments(command),
     }
@@ -95,7 +96,7 @@ fn flags(command: &Command) -> Vec<Flag> {
         let name = arg.get_long()?.to_owned();
         let boolean = !arg.get_action().takes_values();
         let value = arg.get_value_names().and_then(<[_]>::first).map(ToString::to_string);
-        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        let help = text(arg.get_help());
         let cumulative = matches!(arg.get_action(), ArgAction::Append);
         let place_holder = value.filter(|_| !boolean);
         Some(Flag { name, help, place_holder, boolean, cumulative })
@@ -107,12 +108,11 @@ fn flags(command: &Command) -> Vec<Flag> {
 /// particular order.
 fn arguments(command: &Command) -> Vec<Argument> {
     let all: Vec<&Arg> = command.get_positionals().collect();
-    let help = |arg: &Arg| arg.get_help().map(ToString::to_string).unwrap_or_default();
     match all[..] {
         [] => Vec::new(),
         [one] => vec![Argument {
             name: one.get_id().to_string(),
-            help: help(one),
+            help: text(one.get_help()),
             required: one.is_required_set(),
             cumulative: matches!(one.get_action(), ArgAction::Append),
         }],
@@ -120,7 +120,7 @@ fn arguments(command: &Command) -> Vec<Argument> {
             let names: Vec<&str> = all.iter().map(|arg| arg.get_id().as_str()).collect();
             vec![Argument {
                 name: names.join("-"),
-                help: all.iter().map(|arg| help(arg)).collect::<Vec<_>>().join("; "),
+                help: all.iter().map(|arg| text(arg.get_help())).collect::<Vec<_>>().join("; "),
                 required: all.iter().any(|arg| arg.is_required_set()),
                 cumulative: true,
             }]

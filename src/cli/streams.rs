@@ -67,13 +67,18 @@ const fn discard(config: &Config) -> &'static str {
     }
 }
 
-/// The command that creates a stream. What is left out has the default that `--defaults` chooses.
-fn command(config: &Config) -> String {
-    let retention = match config.retention {
+/// The retention policy; the forms differ in the name of a work queue.
+const fn retention(config: &Config, work_queue: &'static str) -> &'static str {
+    match config.retention {
         RetentionPolicy::Limits => "limits",
         RetentionPolicy::Interest => "interest",
-        RetentionPolicy::WorkQueue => "work",
-    };
+        RetentionPolicy::WorkQueue => work_queue,
+    }
+}
+
+/// The command that creates a stream. What is left out has the default that `--defaults` chooses.
+fn command(config: &Config) -> String {
+    let retention = retention(config, "work");
     let mut line = format!(
         "nats stream add {} --defaults --subjects='{}' --storage={} --replicas={} \
          --retention={retention} --discard={} --allow-direct",
@@ -159,11 +164,7 @@ fn manifest(config: &Config) -> serde_json::Result<String> {
         subjects: &config.subjects,
         storage: storage(config),
         replicas: config.num_replicas,
-        retention: match config.retention {
-            RetentionPolicy::Limits => "limits",
-            RetentionPolicy::Interest => "interest",
-            RetentionPolicy::WorkQueue => "workqueue",
-        },
+        retention: retention(config, "workqueue"),
         discard: discard(config),
         max_age: seconds(config.max_age),
         max_bytes: config.max_bytes,

@@ -219,8 +219,8 @@ impl<S: Store, B: Bus> DeliveryReports<S, B> {
             read_ms: 0,
         };
         let event = Event::MessagesDelivered(shown.iter().map(info).collect());
-        let key = self.entries.next_key(cell);
         let user = cell.lock();
+        let key = self.entries.users.keys(cell).change(&user);
         // Messages may have been sent meanwhile.
         let known = user.conversations.get(receiver).unwrap_or(known);
         let settings = known.note_delivered(newest.key, key)?;

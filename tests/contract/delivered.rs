@@ -179,7 +179,7 @@ async fn what_arrived_while_a_user_was_away_is_delivered_at_login_in_one_event()
     let changes = world.ok("alice", "query_changes", of_revision(revision)).await;
     assert_eq!(changes["conversationList"].as_array().unwrap().len(), 1);
 
-    // Logging in again reports nothing again, whoever knows bob.
+    // Another login reports nothing a second time.
     world.peerd.kill9();
     world.peerd.restart().await;
     login(&world.client, "bob").await;

@@ -52,7 +52,7 @@ class Process:
 
     def __init__(self, arguments, folder, environment):
         self.log_file = folder / f"{Path(arguments[0]).name}.log"
-        # Settings of whoever runs the tests are none of the daemon's.
+        # The daemon must not see settings of the shell that runs the tests.
         clean = {k: v for k, v in os.environ.items() if not k.startswith("PEERD")}
         with self.log_file.open("wb") as log:
             self.child = subprocess.Popen(

@@ -27,7 +27,7 @@ export interface CallOptions {
 export interface CallGate {
   /** Aborts when the session has ended. */
   readonly ended: AbortSignal;
-  /** Resolves when calls can be made; rejects if they cannot any more. */
+  /** Resolves when calls can be made; rejects once the session has ended. */
   ready(signal: AbortSignal): Promise<void>;
   /** Logs in again, after peerd answered that the user has no session. */
   loginAgain(): Promise<void>;

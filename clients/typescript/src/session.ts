@@ -23,7 +23,7 @@ interface LoggedIn {
   revision: number;
 }
 
-/** Seconds before the expiry of credentials at which the application is told. */
+/** The application is told this many seconds before credentials expire. */
 const TOLD_BEFORE_S = 30;
 /** The longest delay of a timer. */
 const MAX_TIMER_MS = 2 ** 31 - 1;

@@ -62,7 +62,7 @@ class Process {
 
   start(): void {
     const log = openSync(join(this.folder, "log"), "a");
-    // Settings of whoever runs the tests are none of the daemon's.
+    // The daemon must not see settings of the shell that runs the tests.
     const clean = Object.entries(process.env).filter(([name]) => !name.startsWith("PEERD"));
     this.#child = spawn(this.command, this.parameters, {
       cwd: this.folder,

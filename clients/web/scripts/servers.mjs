@@ -48,7 +48,7 @@ class Process {
   start() {
     writeFileSync(this.logFile, "");
     const log = openSync(this.logFile, "a");
-    // Settings of the shell that runs this are none of the daemon's.
+    // The daemon must not see settings of the shell that runs this.
     const clean = Object.entries(process.env).filter(([name]) => !name.startsWith("PEERD"));
     this.#child = spawn(this.command, this.parameters, {
       cwd: this.folder,
