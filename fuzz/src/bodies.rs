@@ -15,6 +15,7 @@ use peerd_core::rejection::Rejection;
 use peerd_core::send::{Send, SendOptions};
 use peerd_protocol::decode;
 use peerd_protocol::encoding::Encoding;
+use peerd_protocol::field::{MessageOfConversation, User};
 use peerd_protocol::plain;
 use peerd_protocol::value::Value;
 
@@ -216,10 +217,10 @@ fn has_bounds(request: &Request) {
         rising(&query.message_seqs.clone().each_once(), MESSAGE_SEQS_MAX);
     }
     if let Request::QueryMessageReceiptsInfo(query) = request {
-        rising(&query.message_list.clone().each_once(), RECEIPTS_QUERY_MAX);
+        of_one(&query.message_list.0, query.conversation_id.as_ref(), RECEIPTS_QUERY_MAX);
     }
     if let Request::DeleteMessages(delete) = request {
-        rising(&delete.message_list.clone().each_once(), DELETE_BATCH_MAX);
+        of_one(&delete.message_list.0, delete.conversation_id.as_ref(), DELETE_BATCH_MAX);
     }
     if let Request::AddUsersToBlacklist(of) | Request::RemoveUsersFromBlacklist(of) = request {
         rising(&of.user_ids.clone().each_once(), BLOCK_BATCH_MAX);
@@ -282,6 +283,16 @@ fn has_user_bounds(request: &Request) {
     }
     if let Request::QueryUsersInfo(query) = request {
         rising(&query.user_ids.clone().each_once(), USERS_INFO_MAX);
+    }
+}
+
+/// Messages of a list are of one conversation, or refused.
+fn of_one(list: &[MessageOfConversation], beside: Option<&User>, most: usize) {
+    assert!((1..=most).contains(&list.len()));
+    if let Ok((other, ids)) = MessageOfConversation::of_list(list.to_vec(), beside.cloned()) {
+        rising(&ids, most);
+        let named = list.iter().filter_map(|message| message.conversation_id.as_ref());
+        assert!(named.chain(beside).all(|named| named.0 == other));
     }
 }
 

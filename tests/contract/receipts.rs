@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::world::{FAST, RATE_LIMITED, RECEIVED, World, number, of};
+use super::world::{FAST, INVALID, RATE_LIMITED, RECEIVED, World, number, of};
 use crate::support::{Encoding, Event, Peerd, login};
 
 const READ: &str = "send_conversation_message_receipt_read";
@@ -387,6 +387,18 @@ async fn single_messages_are_confirmed_with_one_event_and_the_time() {
     for (user, other) in [("alice", "bob"), ("bob", "alice")] {
         let reply = query(&world, user, other, &[&sent[3]]).await;
         assert_eq!(number(&reply["infos"][0], "readTime"), at_ms);
+    }
+    // The messages may name their conversation, which is one for all.
+    let named = json!([{ "messageID": sent[3]["messageID"], "conversationID": "alice" }]);
+    for method in [READ_MESSAGES, INFOS] {
+        let reply = world.ok("bob", method, json!({ "messageList": named })).await;
+        assert_eq!(reply["errorMessageIDs"], json!([]));
+        let body = json!({ "messageList": [{ "messageID": sent[3]["messageID"] }] });
+        let (code, _) = world.refused("bob", method, body).await;
+        assert_eq!(code, INVALID);
+        let body = json!({ "messageList": named, "conversationID": "carol" });
+        let (code, _) = world.refused("bob", method, body).await;
+        assert_eq!(code, INVALID);
     }
     // Both ways of confirming go together.
     self::read(&world, "bob", "alice").await;

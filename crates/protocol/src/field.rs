@@ -6,7 +6,9 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, Deserializer, Error, IntoDeserializer as _, MapAccess, SeqAccess, Visitor,
+};
 
 use super::decode::USER_ID;
 use super::object::PEER;
@@ -108,6 +110,41 @@ impl<'de, const MAX_BYTES: usize> Deserialize<'de> for Line<MAX_BYTES> {
 
 impl<const MAX_BYTES: usize> JsonSchema for Line<MAX_BYTES> {
     inline_schema!("Line", { "type": "string", "maxLength": MAX_BYTES });
+}
+
+/// A [`Line`], or a whole number in its place: its digits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LineOrNumber<const MAX_BYTES: usize>(pub String);
+
+impl<'de, const MAX_BYTES: usize> Deserialize<'de> for LineOrNumber<MAX_BYTES> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either<const MAX_BYTES: usize>;
+
+        impl<'de, const MAX_BYTES: usize> Visitor<'de> for Either<MAX_BYTES> {
+            type Value = LineOrNumber<MAX_BYTES>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a whole number")
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+                Ok(LineOrNumber(number.to_string()))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                let text = text.into_deserializer();
+                Line::deserialize(text).map(|Line::<MAX_BYTES>(text)| LineOrNumber(text))
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+impl<const MAX_BYTES: usize> JsonSchema for LineOrNumber<MAX_BYTES> {
+    inline_schema!("LineOrNumber", {
+        "type": ["string", "integer"], "maxLength": MAX_BYTES, "minimum": 0,
+    });
 }
 
 /// The number of entries of a page, 1 to `MAX`.
@@ -260,7 +297,7 @@ pub struct NamedMessage {
     pub message_id: MessageIdText,
 }
 
-/// A message, named by its ID, and perhaps by its conversation. All other fields of the SDK's message
+/// A message, named by its ID, and perhaps its conversation. All other fields of the SDK's message
 /// object are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -299,6 +336,28 @@ impl MessageOfConversation {
                 Err(Rejection::invalid(format!("{field}.conversationID"), "is missing"))
             }
         }
+    }
+
+    /// The other user of the conversation of a list of messages, and the IDs of the messages in
+    /// ascending order, without duplicates. All are of one conversation, which may be named beside
+    /// them, in each of them, or both.
+    pub fn of_list(
+        list: Vec<Self>,
+        beside: Option<User>,
+    ) -> Result<(UserId, Vec<MessageId>), Rejection> {
+        let mut other = beside;
+        let mut ids = Vec::with_capacity(list.len());
+        for (index, message) in list.into_iter().enumerate() {
+            let (user, id) = message.of_field(&format!("messageList[{index}]"), other)?;
+            other = Some(User(user));
+            ids.push(id);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        let Some(User(other)) = other else {
+            return Err(Rejection::invalid("conversationID", "is missing"));
+        };
+        Ok((other, ids))
     }
 }
 

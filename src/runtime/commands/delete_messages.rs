@@ -22,7 +22,7 @@ use peerd_core::limits::DELETE_BATCH_MAX;
 use peerd_core::message::Message;
 use peerd_core::reply::Original;
 use peerd_protocol::failure::{CallError, Failure};
-use peerd_protocol::field::{List, NamedMessage, PeerType, User};
+use peerd_protocol::field::{List, MessageOfConversation, PeerType, User};
 use peerd_protocol::reply::Empty;
 
 /// Deletes messages, for the caller only.
@@ -32,13 +32,13 @@ pub struct DeleteMessages;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
-    /// In the conversation with this user.
+    /// In the conversation with this user, unless the messages name it.
     #[serde(rename = "conversationID")]
-    pub conversation_id: User,
+    pub conversation_id: Option<User>,
     /// 0, a conversation with a peer.
     pub conversation_type: Option<PeerType>,
     /// The messages; duplicates count once.
-    pub message_list: List<NamedMessage, DELETE_BATCH_MAX>,
+    pub message_list: List<MessageOfConversation, DELETE_BATCH_MAX>,
 }
 
 impl Command for DeleteMessages {
@@ -52,15 +52,11 @@ impl Command for DeleteMessages {
     type Reply = Empty;
 
     async fn run<S: Store, B: Bus>(
-        request: Request,
+        Request { conversation_id, message_list: List(list), .. }: Request,
         Call { parts, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<Empty, CallError> {
-        let User(other) = request.conversation_id;
-        let ids = request.message_list.each_once();
-        let wanted: Vec<_> = ids
-            .iter()
-            .map(|named| (named.message_id.0.key(), named.message_id.0.partition()))
-            .collect();
+        let (other, ids) = MessageOfConversation::of_list(list, conversation_id)?;
+        let wanted: Vec<_> = ids.iter().map(|id| (id.key(), id.partition())).collect();
         let decide = decide(parts, cell, (&other, &wanted), deadline);
         parts.entries.commit_reading(cell, deadline, decide).await?;
         Ok(Empty {})

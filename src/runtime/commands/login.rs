@@ -15,7 +15,7 @@ use peerd_core::login::Login as AfterLogin;
 use peerd_core::text::is_blank;
 use peerd_core::user::Session;
 use peerd_protocol::failure::CallError;
-use peerd_protocol::field::Line;
+use peerd_protocol::field::{Line, LineOrNumber};
 use peerd_protocol::reply::{Reply, Shown};
 
 /// Begins a session.
@@ -27,8 +27,8 @@ pub struct Login;
 pub struct Request {
     /// The name that other users see. The current name stays if this is empty.
     pub user_name: Option<UserName>,
-    /// The platform of the client.
-    pub platform: Option<Line<DEVICE_MAX_BYTES>>,
+    /// The platform of the client: the SDK's number, or a name.
+    pub platform: Option<LineOrNumber<DEVICE_MAX_BYTES>>,
     /// The device. An earlier session of the same device ends.
     #[serde(rename = "deviceID")]
     pub device_id: Option<Line<DEVICE_MAX_BYTES>>,

@@ -12,7 +12,7 @@ use peerd_core::limits::RECEIPTS_QUERY_MAX;
 use peerd_core::message::ReceiptStatus;
 use peerd_core::receipt::ReceiptInfo;
 use peerd_protocol::failure::{CallError, Failure};
-use peerd_protocol::field::{List, NamedMessage, PeerType, User};
+use peerd_protocol::field::{List, MessageOfConversation, PeerType, User};
 use peerd_protocol::receipt::ReceiptBody;
 use peerd_protocol::reply::{Reply, Shown};
 
@@ -23,13 +23,13 @@ pub struct QueryMessageReceiptsInfo;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
-    /// In the conversation with this user.
+    /// In the conversation with this user, unless the messages name it.
     #[serde(rename = "conversationID")]
-    pub conversation_id: User,
+    pub conversation_id: Option<User>,
     /// 0, a conversation with a peer.
     pub conversation_type: Option<PeerType>,
     /// The messages; duplicates count once.
-    pub message_list: List<NamedMessage, RECEIPTS_QUERY_MAX>,
+    pub message_list: List<MessageOfConversation, RECEIPTS_QUERY_MAX>,
 }
 
 /// The receipts of messages.
@@ -67,11 +67,10 @@ impl Command for QueryMessageReceiptsInfo {
     type Reply = Receipts;
 
     async fn run<S: Store, B: Bus>(
-        Request { conversation_id: User(other), message_list, .. }: Request,
+        Request { conversation_id, message_list: List(list), .. }: Request,
         Call { parts, cell, deadline, .. }: Call<'_, S, B>,
     ) -> Result<Receipts, CallError> {
-        let ids: Vec<MessageId> =
-            message_list.each_once().into_iter().map(|named| named.message_id.0).collect();
+        let (other, ids) = MessageOfConversation::of_list(list, conversation_id)?;
         let wanted: Vec<_> = ids.iter().map(|id| (id.key(), id.partition())).collect();
         let known = cell.lock().conversations.get(&other).cloned().unwrap_or_default();
         let mut reader = Reader::new(&parts.history, cell, &other, &known, deadline);

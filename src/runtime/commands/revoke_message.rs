@@ -39,7 +39,7 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Config {
-    /// Checked but not used: a published push cannot be withdrawn.
+    /// Checked but not used: the receiver is not pushed about a revocation.
     pub push_config: Option<PushBody>,
     /// Text that accompanies the revocation.
     pub revoke_extended_data: Option<ShortText<REVOKE_EXTENDED_DATA_MAX_BYTES>>,

@@ -9,7 +9,9 @@ use super::amending::Amending;
 use super::send_conversation_message_receipt_read::hides;
 use super::{Call, Command, Kind, Peer, WithPeer, not_own};
 use crate::bus::Bus;
+use crate::failpoint::Fault;
 use crate::runtime::history::Reader;
+use crate::runtime::injected;
 use crate::store::Store;
 use crate::wire::amend::{AmendAnswer, AmendPart};
 use peerd_core::amend::Operation;
@@ -18,7 +20,7 @@ use peerd_core::limits::RECEIPTS_BATCH_MAX;
 use peerd_core::message::ReceiptStatus;
 use peerd_core::rejection::Rejection;
 use peerd_protocol::failure::{CallError, Failure};
-use peerd_protocol::field::{NamedMessage, PeerType, User};
+use peerd_protocol::field::{MessageOfConversation, PeerType, User};
 use peerd_protocol::object::PEER;
 use peerd_protocol::reply::{Reply, Shown};
 
@@ -29,9 +31,9 @@ pub struct SendMessageReceiptsRead;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
-    /// In the conversation with this user.
+    /// In the conversation with this user, unless the messages name it.
     #[serde(rename = "conversationID")]
-    pub conversation_id: User,
+    pub conversation_id: Option<User>,
     /// 0, a conversation with a peer.
     pub conversation_type: Option<PeerType>,
     /// The messages; duplicates count once.
@@ -41,7 +43,7 @@ pub struct Request {
 /// Messages, of which more than the maximum are refused with a code of their own.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
-pub struct Messages(pub Vec<NamedMessage>);
+pub struct Messages(pub Vec<MessageOfConversation>);
 
 impl JsonSchema for Messages {
     fn schema_name() -> Cow<'static, str> {
@@ -49,7 +51,7 @@ impl JsonSchema for Messages {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let items = generator.subschema_for::<NamedMessage>();
+        let items = generator.subschema_for::<MessageOfConversation>();
         json_schema!({
             "type": "array", "items": items, "minItems": 1, "maxItems": RECEIPTS_BATCH_MAX
         })
@@ -99,19 +101,17 @@ impl Command for SendMessageReceiptsRead {
     type Reply = Confirmed;
 
     async fn run<S: Store, B: Bus>(
-        Request { conversation_id: User(other), message_list: Messages(list), .. }: Request,
+        Request { conversation_id, message_list: Messages(list), .. }: Request,
         call: Call<'_, S, B>,
     ) -> Result<Confirmed, CallError> {
-        not_own(&other, call.cell)?;
         if list.is_empty() {
             return Err(Rejection::invalid("messageList", "must not be empty").into());
         }
         if list.len() > RECEIPTS_BATCH_MAX {
             return Err(Rejection::TooManyReceipts.into());
         }
-        let mut ids: Vec<MessageId> = list.into_iter().map(|named| named.message_id.0).collect();
-        ids.sort_unstable();
-        ids.dedup();
+        let (other, ids) = MessageOfConversation::of_list(list, conversation_id)?;
+        not_own(&other, call.cell)?;
         let (known, is_hiding) = {
             let user = call.cell.lock();
             (user.conversations.get(&other).cloned().unwrap_or_default(), hides(&user))
@@ -151,12 +151,13 @@ impl WithPeer for SendMessageReceiptsRead {
         part: AmendPart,
         peer: Peer<'_, S, B>,
     ) -> Result<AmendAnswer, CallError> {
-        let is_refused = {
+        if matches!(part, AmendPart::Announce(_)) {
+            // Both at the same moment: the author may unblock the reader meanwhile.
             let user = peer.cell.lock();
-            hides(&user) && !user.blocked.contains(peer.from)
-        };
-        if is_refused && matches!(part, AmendPart::Announce(_)) {
-            return Err(Rejection::NotPermitted.into());
+            injected::unless_blocked(Fault::BlockedReacts, user.refuse_blocked(peer.from))?;
+            if hides(&user) {
+                return Err(Rejection::NotPermitted.into());
+            }
         }
         Amending::of(peer.parts).serve(part, peer).await
     }
