@@ -91,6 +91,7 @@ mod delivery_reports;
 mod env;
 #[cfg(test)]
 mod fake;
+mod handing_off;
 mod health;
 mod history;
 mod hosting;

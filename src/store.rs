@@ -108,6 +108,17 @@ impl Appended {
     }
 }
 
+/// An offline push in the work queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Push {
+    /// Its subject.
+    pub subject: String,
+    /// Its ID.
+    pub id: String,
+    /// It was stored at this time or later, by the server's clock, in milliseconds since 1970.
+    pub since_ms: u64,
+}
+
 /// Why an append did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
@@ -188,6 +199,14 @@ pub trait Store: Send + Sync + 'static {
         payload: Bytes,
         content_type: &'static str,
         id: String,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<(), AppendError>> + Send;
+
+    /// Takes an offline push back: erases it from the work queue. Succeeds if it is not there, or
+    /// too many others are before it.
+    fn withdraw(
+        &self,
+        push: Push,
         deadline: Instant,
     ) -> impl Future<Output = Result<(), AppendError>> + Send;
 

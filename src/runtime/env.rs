@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::commands::counters::Counters;
+use super::handing_off::HandingOff;
 use super::pending::Pending;
 use super::tuning::{LATE_WRITE_MAX, MESSAGES_PER_CALL, ROOM_BEYOND_CALLS};
 use crate::bus::{Bus, Outgoing};
@@ -77,6 +78,8 @@ pub(super) struct Env<S, B> {
     /// Cancelled when the instance stops and has handed over its partitions.
     pub(super) stopping: CancellationToken,
     pub(super) pending: Arc<Pending>,
+    /// The offline pushes on their way into the work queue.
+    pub(super) handing_off: HandingOff,
     /// Stored records that cannot be read.
     pub(super) unreadable: Unreadable,
     /// When the server last answered, in microseconds of the steady clock.
@@ -109,6 +112,7 @@ impl<S: Store, B: Bus> Env<S, B> {
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             pending: Arc::default(),
+            handing_off: HandingOff::default(),
             unreadable: Unreadable::default(),
             reached_us: AtomicU64::new(steady_us),
             server_began_ms: AtomicU64::new(began_ms),

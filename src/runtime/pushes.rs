@@ -77,6 +77,7 @@ impl<S: Store, B: Bus> Pushes<S, B> {
         };
         let (subject, id) =
             (storage::push::key(&self.env.subjects, &receiver.token), message.id().to_string());
+        let on_its_way = self.env.handing_off.begin(message.id());
         let pushes = self.clone();
         self.env.tasks.spawn(async move {
             let deadline = Instant::now() + PUSH_DEADLINE;
@@ -95,7 +96,7 @@ impl<S: Store, B: Bus> Pushes<S, B> {
                 }
                 () = stopped => pushes.drop_one("the instance is stopping"),
             }
-            drop(permit);
+            drop((permit, on_its_way));
         });
     }
 }

@@ -9,6 +9,7 @@ mod incarnations;
 mod publish;
 mod reads;
 mod registry;
+mod withdraw;
 
 use std::sync::Arc;
 
@@ -25,7 +26,9 @@ use super::trouble::{Trouble, Troubles};
 use super::tuning::HAND_OFF_TRY_TIMEOUT;
 use super::waits::{Operation, Waits};
 use super::watermarks::Watermarks;
-use super::{Append, AppendError, Appended, Batch, ReadError, Record, Start, Store, StreamId};
+use super::{
+    Append, AppendError, Appended, Batch, Push, ReadError, Record, Start, Store, StreamId,
+};
 use crate::link::{Connection, DataConnection};
 use peerd_protocol::encoding::CONTENT_TYPE;
 
@@ -178,6 +181,11 @@ impl Store for JetStream {
         let entry = Entry { resource: Resource::Push, subject, headers, payload };
         let handed_off = Box::pin(self.hand_off_entry(&entry, deadline));
         self.waits.of(Operation::HandOff, handed_off).await
+    }
+
+    async fn withdraw(&self, push: Push, deadline: Instant) -> Result<(), AppendError> {
+        let withdrawn = Box::pin(self.withdraw_push(push, deadline));
+        self.waits.of(Operation::Erase, withdrawn).await
     }
 
     async fn last_seq(&self, stream: StreamId, deadline: Instant) -> Result<u64, ReadError> {

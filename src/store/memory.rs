@@ -8,7 +8,9 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use tokio::time::Instant;
 
-use super::{Append, AppendError, Appended, Batch, ReadError, Record, Start, Store, StreamId};
+use super::{
+    Append, AppendError, Appended, Batch, Push, ReadError, Record, Start, Store, StreamId,
+};
 use peerd_protocol::subject::matches;
 
 /// An offline push in the work queue.
@@ -185,6 +187,11 @@ impl Store for Memory {
         if state.pushes.iter().all(|push| push.id != id) {
             state.pushes.push(HandedOff { subject, id, payload });
         }
+        Ok(())
+    }
+
+    async fn withdraw(&self, push: Push, _deadline: Instant) -> Result<(), AppendError> {
+        self.lock().pushes.retain(|waiting| waiting.id != push.id);
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use peerd_protocol::subject::{Subjects, Token};
 use peerd_protocol::time::unix_ms;
 
 /// The stream does not exist.
-const STREAM_NOT_FOUND: u32 = 10059;
+pub(super) const STREAM_NOT_FOUND: u32 = 10059;
 const TIMED_OUT: &str = "no answer in time";
 
 /// The state of a stream.

@@ -31,6 +31,8 @@ pub(super) const EXPECTING_BYTES: usize = 96;
 pub(super) const ACK_OVERDUE_INTERVAL: Duration = Duration::from_millis(100);
 /// The longest reply subject: an inbox and a number.
 pub(super) const ACK_REPLY_BYTES_MAX: usize = 256;
+/// The most pushes of a user that are looked at for the one of a message. Each is a request.
+pub(super) const WITHDRAW_LOOKS_MAX: usize = 1000;
 /// The time limit of one attempt to hand a push over.
 pub(super) const HAND_OFF_TRY_TIMEOUT: Duration = Duration::from_secs(3);
 

@@ -133,6 +133,37 @@ async fn the_content_is_physically_gone_when_the_call_is_answered() {
     assert_eq!(audit.code, Some(0), "{}{}", audit.stdout, audit.stderr);
 }
 
+#[tokio::test]
+async fn a_push_that_waits_is_gone_with_its_message() {
+    let world = World::with(&[FAST]).await;
+    world.login(&["alice"]).await;
+    let send = async |to: &str, text: &str| {
+        let push = json!({ "title": "Alice", "content": format!("{text}-pushed") });
+        let message = json!({ "type": 1, "message": text });
+        let config = json!({ "pushConfig": push });
+        let body = json!({ "message": message, "toUserID": to, "config": config });
+        world.ok("alice", "send_peer_message", body).await["message"].clone()
+    };
+    let (_, secret) = (send("bob", "first").await, send("bob", "secret").await);
+    send("bob", "last").await;
+    send("carol", "other").await;
+    revoke(&world, "alice", "bob", &secret).await;
+    assert!(!is_in_files(world.nats.dir(), "secret-pushed"));
+    let queue = world.store.jetstream().get_stream("PEER_PUSH").await.unwrap();
+    let mut left = Vec::new();
+    while left.len() < 3 {
+        left.clear();
+        // They are handed over beside the replies.
+        for seq in 1..=4 {
+            left.extend(queue.get_raw_message(seq).await.ok().map(|push| push.payload));
+        }
+    }
+    for text in ["first-pushed", "last-pushed", "other-pushed"] {
+        let is_it = |push: &bytes::Bytes| push.windows(text.len()).any(|at| at == text.as_bytes());
+        assert!(left.iter().any(is_it), "{text}");
+    }
+}
+
 /// Whether a text is in a file of a folder.
 fn is_in_files(folder: &Path, text: &str) -> bool {
     let entries = std::fs::read_dir(folder).unwrap();

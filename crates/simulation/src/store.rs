@@ -12,7 +12,7 @@ use bytes::Bytes;
 use peerd::failpoint::{self, Fault};
 use peerd::store::watermarks::Watermarks;
 use peerd::store::{
-    Append, AppendError, Appended, Batch, ReadError, Record, Start, Store, StreamId,
+    Append, AppendError, Appended, Batch, Push, ReadError, Record, Start, Store, StreamId,
 };
 use tokio::time::{Instant, sleep_until};
 
@@ -307,6 +307,26 @@ impl Store for SimStore {
             let (to, id) = (subject.clone(), id.clone());
             let serve = move |core: &mut Core, now_ms: u64| {
                 core.is_led(None, now_ms).then(|| core.pushes.insert(id, to)).is_some()
+            };
+            match self.world.request(self.who, fate, deadline, serve).await {
+                Answer::Got(true) => return Ok(()),
+                Answer::Got(false) | Answer::Down | Answer::Nothing => {}
+            }
+            if !backoff.wait().await {
+                return Err(AppendError::Unknown);
+            }
+        }
+    }
+
+    async fn withdraw(&self, push: Push, deadline: Instant) -> Result<(), AppendError> {
+        self.world.doing(self.who, format_args!("withdraw {}", push.id));
+        let mut backoff = Backoff::until(deadline);
+        loop {
+            let fate = self.world.lock().fate_of_write();
+            let id = push.id.clone();
+            let serve = move |core: &mut Core, now_ms: u64| {
+                let is_led = core.is_led(None, now_ms);
+                is_led.then(|| core.pushes.remove(&id)).is_some()
             };
             match self.world.request(self.who, fate, deadline, serve).await {
                 Answer::Got(true) => return Ok(()),

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::store::memory::{Memory, append_at_once};
 use crate::store::{
-    Append, AppendError, Appended, Batch, ReadError, Record, Start, Store, StreamId,
+    Append, AppendError, Appended, Batch, Push, ReadError, Record, Start, Store, StreamId,
 };
 
 /// Reads of a store.
@@ -161,6 +161,11 @@ impl Store for Faulty {
         deadline: Instant,
     ) -> Result<(), AppendError> {
         self.memory.hand_off(subject, payload, content_type, id, deadline).await
+    }
+
+    async fn withdraw(&self, push: Push, deadline: Instant) -> Result<(), AppendError> {
+        self.count_write()?;
+        self.memory.withdraw(push, deadline).await
     }
 
     async fn last_seq(&self, stream: StreamId, deadline: Instant) -> Result<u64, ReadError> {

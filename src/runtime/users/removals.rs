@@ -1,5 +1,5 @@
 //! Completes the removal of messages. The page of amendments decides: if it shows a message as
-//! removed, the rest of it in the log is erased.
+//! removed, the rest of it in the log is erased, and an offline push that waits is taken back.
 
 use tokio::time::Instant;
 
@@ -7,21 +7,55 @@ use super::entries::{AmendedPage, Removal, StoredEntry, Write};
 use super::{LoadError, UserCell, Users, entry_failure};
 use crate::bus::Bus;
 use crate::failpoint::{self, Fault};
-use crate::runtime::tuning::REMOVAL_LOOKS_MAX;
+use crate::runtime::tuning::{REMOVAL_LOOKS_MAX, SERVER_CLOCK_SLACK_MS};
+use crate::storage;
 use crate::storage::amendments::AmendError;
 use crate::storage::reads::Pair;
 use crate::storage::removal::{self, Left};
-use crate::store::{Append, AppendError, Store};
+use crate::store::{Append, AppendError, Push, Store};
 use peerd_core::amendment::{Change, Removed};
 use peerd_core::conversation::{Conversation, Removing};
 use peerd_core::deletions::PageId;
-use peerd_core::id::{Direction, UserId};
+use peerd_core::id::{Direction, MessageId, UserId};
 use peerd_core::pages::page_number;
 use peerd_protocol::failure::Failure;
 
 impl<S: Store, B: Bus> Users<S, B> {
-    /// Does the remaining steps in the log for a message to `cell` that its page of amendments
-    /// shows as removed. Each step can be repeated.
+    /// Does the remaining steps for a message to `cell` that its page of amendments shows as
+    /// removed. Each step can be repeated.
+    async fn remove_content(
+        &self,
+        cell: &UserCell,
+        pair: &Pair,
+        removed: &Removed,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        self.remove_record(cell, pair, removed, deadline).await?;
+        self.withdraw_push(cell, removed, deadline).await
+    }
+
+    /// Takes back the offline push of a removed message, if it still waits for its gateway.
+    async fn withdraw_push(
+        &self,
+        cell: &UserCell,
+        Removed { stub, stored_ms, .. }: &Removed,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let env = &self.env;
+        let id = MessageId::new(stub.key, cell.ownership.partition);
+        let until = cell.may_write(deadline).map_err(|error| entry_failure(cell, &error))?;
+        if !env.handing_off.is_over(id, until).await {
+            return Err(Failure::StoreUnavailable);
+        }
+        // The message was stored before its push, perhaps on another server.
+        let since_ms = stored_ms.saturating_sub(SERVER_CLOCK_SLACK_MS);
+        let subject = storage::push::key(&env.subjects, &cell.token);
+        let push = Push { subject, id: id.to_string(), since_ms };
+        let withdrawn = env.store.withdraw(push, until).await;
+        withdrawn.map_err(|error| entry_failure(cell, &error))
+    }
+
+    /// Does the remaining steps in the log.
     async fn remove_record(
         &self,
         cell: &UserCell,
@@ -79,7 +113,7 @@ impl<S: Store, B: Bus> Users<S, B> {
             let begun = self.write_settings(cell, sender, begun, *expected_seq, deadline).await?;
             self.write_amendments(cell, sender, page, deadline).await?;
             let pair = self.env.pair(sender, &cell.id);
-            self.remove_record(cell, &pair, removed, deadline).await?;
+            self.remove_content(cell, &pair, removed, deadline).await?;
             self.write_settings(cell, sender, ended, begun, deadline).await
         };
         steps.await.inspect_err(|_| {
@@ -168,7 +202,7 @@ impl<S: Store, B: Bus> Users<S, B> {
         };
         let mut is_unread = false;
         if let Some(removed) = removed {
-            self.remove_record(cell, &pair, removed, deadline).await?;
+            self.remove_content(cell, &pair, removed, deadline).await?;
             let message = (Direction::Receive, seq);
             let is_hidden = self.is_hidden(cell, (other, known), message, deadline).await?;
             is_unread = removed.is_unread(known) && !is_hidden;

@@ -27,7 +27,19 @@ impl JetStream {
         seq: u64,
         deadline: Instant,
     ) -> Result<(), AppendError> {
-        let subject = format!("$JS.API.STREAM.MSG.DELETE.{}", self.names.of(stream));
+        let (name, resource) = (self.names.of(stream), Resource::Stream(stream));
+        self.erase_from(&name, resource, seq, deadline).await
+    }
+
+    /// Erases a record of the stream with this name.
+    pub(super) async fn erase_from(
+        &self,
+        name: &str,
+        resource: Resource,
+        seq: u64,
+        deadline: Instant,
+    ) -> Result<(), AppendError> {
+        let subject = format!("$JS.API.STREAM.MSG.DELETE.{name}");
         let body = Bytes::from(serde_json::json!({ "seq": seq, "no_erase": false }).to_string());
         let mut backoff = Backoff::until(deadline);
         loop {
@@ -38,11 +50,11 @@ impl JetStream {
                     return Ok(());
                 }
                 // An earlier attempt may have erased it, with its answer lost: the leader knows.
-                if !self.has_record(stream, seq, &mut backoff).await {
+                if !self.has_record(name, seq, &mut backoff).await {
                     return Ok(());
                 }
                 tracing::debug!(?error, seq, "a record was not erased");
-                self.troubles.suspect(Resource::Stream(stream));
+                self.troubles.suspect(resource);
             }
             // Perhaps there is no leader at the moment.
             if !backoff.wait().await {
@@ -52,8 +64,8 @@ impl JetStream {
     }
 
     /// Whether a record exists, according to the stream's leader.
-    async fn has_record(&self, stream: StreamId, seq: u64, backoff: &mut Backoff) -> bool {
-        let subject = format!("$JS.API.STREAM.MSG.GET.{}", self.names.of(stream));
+    async fn has_record(&self, name: &str, seq: u64, backoff: &mut Backoff) -> bool {
+        let subject = format!("$JS.API.STREAM.MSG.GET.{name}");
         let body = Bytes::from(serde_json::json!({ "seq": seq }).to_string());
         let answer = self.ask_api(subject, body, backoff).await;
         let answer = answer.and_then(|answer| serde_json::from_slice(&answer.payload).ok());

@@ -11,7 +11,7 @@ use peerd::clock::Clock;
 use peerd::runtime::node::{Node, Options};
 use peerd::store::memory::Memory;
 use peerd::store::{
-    Append, AppendError, Appended, Batch, ReadError, Record, Start, Store, StreamId,
+    Append, AppendError, Appended, Batch, Push, ReadError, Record, Start, Store, StreamId,
 };
 use peerd_core::limits::Limits;
 use peerd_protocol::encoding::{Encode as _, Encoding};
@@ -120,6 +120,10 @@ impl Store for Shared {
         deadline: Instant,
     ) -> impl Future<Output = Result<(), AppendError>> + Send {
         self.memory.hand_off(subject, payload, content_type, id, deadline)
+    }
+
+    async fn withdraw(&self, push: Push, deadline: Instant) -> Result<(), AppendError> {
+        self.memory.withdraw(push, deadline).await
     }
 
     async fn last_seq(&self, stream: StreamId, deadline: Instant) -> Result<u64, ReadError> {
