@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::users::{Ownership, UserCell};
 use peerd_core::id::{OrderKey, UserId};
+use peerd_core::message::Message;
 
 /// A direction of a conversation: sender and receiver.
 type Way = (UserId, UserId);
@@ -37,6 +38,9 @@ struct Flights {
     noted: SmallVec<[Noted; 1]>,
     /// Notified when an append ends; `None` if nothing waits for it.
     changed: Option<Arc<Notify>>,
+    /// The newest message that its sender has been shown. One with a smaller key may be
+    /// acknowledged after it, and must not be shown as the last one.
+    newest: Option<Arc<Message>>,
 }
 
 impl Flights {
@@ -186,6 +190,15 @@ impl Flight {
         // Under the lock: a caller that has not seen this append has let the clock observe its key
         // before.
         self.note(|noted| *noted.key.insert(draw()))
+    }
+
+    /// Keeps the message, which its sender was shown, while others of its direction are in flight.
+    pub(super) fn keep(&self, message: &Arc<Message>) {
+        let mut ways = self.all.lock();
+        let Some(flights) = ways.get_mut(&self.way) else { return };
+        if flights.newest.as_ref().is_none_or(|newest| newest.key < message.key) {
+            flights.newest = Some(message.clone());
+        }
     }
 
     /// Notes that the message is not stored with the drawn key.

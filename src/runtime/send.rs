@@ -214,6 +214,7 @@ impl<S: Store, B: Bus> SendPath<S, B> {
                     Arc::make_mut(&mut delivered.message).set_original(reply.original);
                 }
                 self.commit_sent(sender, &delivered.message, head, &delivered.receiver_profile);
+                flight.keep(&delivered.message);
                 if is_reply {
                     Box::pin(self.publish_count(sender, &delivered.message)).await;
                 }

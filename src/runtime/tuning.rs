@@ -229,7 +229,7 @@ pub(super) const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Entries that one change writes concurrently.
 pub(super) const CHANGE_WRITES_CONCURRENT: usize = 32;
 /// The most reads of a conversation's preview if messages arrive meanwhile.
-pub(super) const PREVIEW_TRIES_MAX: usize = 4;
+pub(super) const PREVIEW_TRIES_MAX: usize = 16;
 /// Conversations whose newest messages are read concurrently before all messages are deleted.
 pub(super) const DELETE_ALL_READS_CONCURRENT: usize = 256;
 /// The most checks for remaining steps of a removal: a message may arrive between two steps.

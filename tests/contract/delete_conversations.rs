@@ -108,8 +108,11 @@ async fn messages_of_a_deleted_conversation_can_be_deleted_and_it_stays_deleted(
     // A setting brings it back.
     world.set_status("alice", "bob", 2).await;
     let events = of_alice.expect(&[CHANGED]).await;
-    assert_eq!(events[0].body["infoList"][0]["event"], 1);
+    assert_eq!(events[0].body["infoList"][0]["event"], 0, "it is added");
     assert_eq!(listed(&world, "alice").await, ["bob"]);
+    world.send("bob", "alice", "three").await;
+    let events = of_alice.expect(&[RECEIVED, CHANGED]).await;
+    assert_eq!(events[1].body["infoList"][0]["event"], 1, "alice has it already");
 }
 
 #[tokio::test]

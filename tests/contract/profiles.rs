@@ -128,6 +128,12 @@ async fn conversations_show_a_new_name_and_avatar() {
     let conversation = shown(&mut of[0]).await;
     assert_eq!(conversation["conversationAvatarUrl"], URL);
     assert_eq!(conversation, world.conversation("bob", "alice").await);
+    // Whether the renamed user deleted the conversation makes no difference to the other.
+    world.ok("alice", "delete_conversation", super::world::of("bob")).await;
+    set(&world, NAME, "userName", "Alicia").await;
+    assert_eq!(shown(&mut of[0]).await["conversationName"], "Alicia");
+    set(&world, NAME, "userName", "Alice").await;
+    assert_eq!(shown(&mut of[0]).await["conversationName"], "Alice");
     set(&world, DATA, "extendedData", "x").await;
     for events in &mut of {
         assert!(events.drain().await.is_empty(), "a blocker, a stranger, and extended data");

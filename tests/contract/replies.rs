@@ -136,7 +136,12 @@ async fn a_change_of_the_original_shows_in_its_replies() {
     let mut also_of_bob = world.events("bob").await;
     edit(&world, "alice", "bob", &original, "two").await;
     for events in [&mut of_alice, &mut of_bob, &mut also_of_bob] {
-        let events = events.expect(&["message_edited", INFO_CHANGED]).await;
+        let events = events.expect(&["message_edited", INFO_CHANGED, CHANGED]).await;
+        let last = &events[2].body["infoList"][0]["conversation"]["lastMessage"];
+        assert_eq!(
+            (&last["messageID"], info(last, &original)),
+            (&second["messageID"], text("two"))
+        );
         let shown = replies(&events[1]);
         let ids: Vec<&Value> = shown.iter().map(|shown| &shown["messageID"]).collect();
         assert_eq!(ids, [&first["messageID"], &second["messageID"]]);
@@ -155,7 +160,8 @@ async fn a_change_of_the_original_shows_in_its_replies() {
     assert!(replies(&events[1]).iter().all(|shown| info(shown, &original) == deleted()));
     let last = &events[2].body["infoList"][0]["conversation"]["lastMessage"];
     assert_eq!((&last["messageID"], info(last, &original)), (&second["messageID"], deleted()));
-    of_alice.expect(&["message_edited", "message_revoke_received", INFO_CHANGED]).await;
+    let events = ["message_edited", "message_revoke_received", INFO_CHANGED, CHANGED];
+    of_alice.expect(&events).await;
     for restarted in [false, true] {
         if restarted {
             world.peerd.restart().await;

@@ -192,6 +192,14 @@ impl Conversation {
         is_message(self.received, received) || is_message(self.sent, sent)
     }
 
+    /// Whether anything was ever sent in either direction. The other user may still have the
+    /// conversation when this one has deleted it.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        let is_message = |head: Option<Head>| head.is_some_and(|head| head.is_message());
+        is_message(self.received) || is_message(self.sent)
+    }
+
     /// Whether the user marked it as unread, and has neither read nor sent since.
     #[must_use]
     pub fn is_marked_unread(&self) -> bool {
@@ -397,8 +405,8 @@ impl Conversation {
         head: Head,
         profile: &Profile,
     ) -> (ConversationEvent, ConversationView) {
-        let event =
-            if self.has_messages() { ConversationEvent::Updated } else { ConversationEvent::Added };
+        let is_shown = self.exists() && self.has_begun();
+        let event = if is_shown { ConversationEvent::Updated } else { ConversationEvent::Added };
         self.adopt_head(direction, head);
         let newest = self.newest_with(message);
         let other = match direction {

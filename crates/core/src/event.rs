@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::conversation::{ConversationEvent, ConversationView};
-use super::id::UserId;
+use super::id::{OrderKey, UserId};
 use super::message::Message;
 use super::pins::PinInfo;
 use super::privacy::Privacy;
@@ -154,6 +154,13 @@ impl Event {
             | Self::ConversationsAllDeleted { .. }
             | Self::KickedOut { .. } => 0,
         }
+    }
+
+    /// Whether the event says that the original of the reply with this key changed.
+    #[must_use]
+    pub fn is_about_reply(&self, key: OrderKey) -> bool {
+        let Self::RepliedInfoChanged(replies) = self else { return false };
+        replies.iter().any(|reply| reply.key == key)
     }
 }
 

@@ -52,7 +52,7 @@ impl User {
     /// The other users of the newest conversations, which show the user's profile.
     #[must_use]
     pub fn newest_peers(&self, most: usize) -> Vec<UserId> {
-        let shown = self.conversations.iter().filter(|(_, known)| known.has_messages());
+        let shown = self.conversations.iter().filter(|(_, known)| known.has_begun());
         let mut shown: Vec<_> = shown.map(|(id, known)| (known.order_key(), id)).collect();
         if shown.len() > most {
             shown.select_nth_unstable_by(most, |one, other| other.cmp(one));

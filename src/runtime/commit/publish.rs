@@ -82,7 +82,10 @@ impl<S: Store, B: Bus> Entries<S, B> {
                 self.apply_and_show(cell, shown, stored, deadline).await;
             }
             Events::ConversationsDeleted { key } => {
-                self.apply_deleted(cell, key, stored);
+                let left = self.apply_deleted(cell, key, stored);
+                if !left.is_empty() {
+                    self.show_again(cell, &left, deadline).await;
+                }
             }
             Events::Receipt { key, event } => {
                 if matches!(event, Event::ReceiptsChanged(_)) {
@@ -130,12 +133,22 @@ impl<S: Store, B: Bus> Entries<S, B> {
         })
     }
 
-    /// Applies the deletion of all conversations and publishes it.
-    fn apply_deleted(&self, cell: &Arc<UserCell>, key: OrderKey, stored: Vec<StoredEntry>) {
-        let count = stored.len();
+    /// Applies the deletion of all conversations and publishes it. Returns those that a message
+    /// has brought back meanwhile: it was published before.
+    fn apply_deleted(
+        &self,
+        cell: &Arc<UserCell>,
+        key: OrderKey,
+        stored: Vec<StoredEntry>,
+    ) -> Vec<UserId> {
+        let all: Vec<UserId> =
+            stored.iter().filter_map(|entry| entry.write.other()).cloned().collect();
         let mut user = cell.lock();
         let totals = user.totals;
         apply(&mut user, stored);
+        let left: Vec<UserId> =
+            all.iter().filter(|other| user.conversation(other).is_some()).cloned().collect();
+        let count = all.len() - left.len();
         let revision = user.advance(key);
         let mut events = vec![Event::ConversationsAllDeleted { count }];
         if user.totals.unmuted != totals.unmuted {
@@ -143,6 +156,29 @@ impl<S: Store, B: Bus> Entries<S, B> {
         }
         self.sessions.note_revision(cell, &mut user);
         self.publisher.publish(cell, &user, &Publication { revision, events: events.into() });
+        left
+    }
+
+    /// Publishes conversations that clients have just dropped.
+    async fn show_again(&self, cell: &Arc<UserCell>, others: &[UserId], deadline: Instant) {
+        let page_of = |user: &User| {
+            let known = |other: &UserId| Some((other.clone(), user.conversation(other)?.clone()));
+            others.iter().filter_map(known).collect()
+        };
+        let locked = self.conversations.lock_with_previews(cell, page_of, 0, deadline).await;
+        let Previewed { user, page, previews, .. } = locked;
+        let previews = previews.unwrap_or_else(|error| {
+            tracing::warn!(%error, "an event goes without its conversation's last message");
+            vec![Preview::default(); page.len()]
+        });
+        let views = page.iter().zip(previews).filter_map(|((other, _), preview)| {
+            let known = user.conversation(other)?;
+            let view = ConversationView::new(other, &preview.profile, known, preview.last_message);
+            Some((ConversationEvent::Added, view))
+        });
+        let views: Vec<_> = views.collect();
+        let events: Vec<_> = chunks(views).map(Event::ConversationChanged).collect();
+        self.publisher.publish(cell, &user, &user.publication(events));
     }
 
     /// Applies a change of conversations and publishes it. The previews of the conversations are
@@ -165,31 +201,46 @@ impl<S: Store, B: Bus> Entries<S, B> {
             vec![Preview::default(); page.len()]
         });
         let totals = user.totals;
-        // Whether each exists, and its unread count.
+        // Whether each exists, its unread count, and its newest message.
         let state = |user: &User, other: &UserId| {
             let known = user.conversations.get(other);
-            known.map_or((false, 0), |known| (known.exists(), known.unread()))
+            known.map_or((false, 0, None), |known| {
+                (known.exists(), known.unread(), known.newest.upgrade())
+            })
         };
         let before: Vec<_> = page.iter().map(|(other, _)| state(&user, other)).collect();
         apply(&mut user, stored);
         let revision = user.advance(key);
         let views = page.iter().zip(&previews).zip(before);
-        let views = views.filter_map(|(((other, _), preview), (existed, unread_before))| {
-            let known = user.conversations.get(other)?;
-            let event = match (existed, known.exists()) {
-                (_, true) => ConversationEvent::Updated,
-                (true, false) => ConversationEvent::Deleted,
-                // It was deleted before, and its user does not see it.
-                (false, false) => return None,
-            };
-            let last = preview.last_message.clone();
-            let is_shown = only_with.is_none_or(|message| {
-                let is_last = last.as_ref().is_some_and(|last| last.key == message);
-                is_last || known.unread() != unread_before
+        let views =
+            views.filter_map(|(((other, _), preview), (existed, unread_before, newest))| {
+                let known = user.conversations.get(other)?;
+                let event = match (existed, known.exists()) {
+                    // A setting brings a deleted conversation back. One that is set before the first
+                    // message is added by that message.
+                    (false, true) if known.has_begun() => ConversationEvent::Added,
+                    (_, true) => ConversationEvent::Updated,
+                    (true, false) => ConversationEvent::Deleted,
+                    // It was deleted before, and its user does not see it.
+                    (false, false) => return None,
+                };
+                // One that came in while the previews were read.
+                let newer = newest.filter(|newest| {
+                    let read = preview.last_message.as_ref();
+                    let is_newer = read.is_none_or(|read| read.key < newest.key);
+                    is_newer && !known.hides(newest.direction(&cell.id), newest.seq)
+                });
+                let last = newer.or_else(|| preview.last_message.clone());
+                let is_shown = only_with.is_none_or(|message| {
+                    let is_last = last.as_ref().is_some_and(|last| {
+                        last.key == message
+                            || first.iter().any(|event| event.is_about_reply(last.key))
+                    });
+                    is_last || known.unread() != unread_before
+                });
+                let view = ConversationView::new(other, &preview.profile, known, last);
+                is_shown.then_some((event, view))
             });
-            let view = ConversationView::new(other, &preview.profile, known, last);
-            is_shown.then_some((event, view))
-        });
         let views: Vec<_> = views.collect();
         for event in &mut first {
             event.show_receipts(&user);
