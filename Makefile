@@ -2,6 +2,7 @@
 
 CARGO_TARGET_DIR ?= target
 venv := target/python-venv
+pages := target/site-venv
 tutorial := target/tutorial
 typescript := target/typescript
 client := target/typescript-client
@@ -18,7 +19,7 @@ in_chromium = CHROMIUM="$$($(web)/test/chromium)" && export CHROMIUM && \
 demos := --locked --package peerd --package peerd-testkit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo picture demo-cluster run soak test test-rust test-python test-typescript test-web test-demo demo-web screenshots check fix sim bench bench-parts fuzz fuzz-keep
+.PHONY: help demo picture demo-cluster run soak test test-rust test-python test-typescript test-web test-demo demo-web screenshots check site fix sim bench bench-parts fuzz fuzz-keep
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -94,7 +95,7 @@ fuzz: ## fuzz the decoders: TARGET=bodies SECONDS=600; without TARGET, each in t
 fuzz-keep: ## add the inputs that `make fuzz` found to fuzz/corpus, and drop those that add no coverage
 	@fuzz/run keep $(TARGET)
 
-check: ## check format, lints, imports, documentation, links, listings, tables, alerts, image, charts, scripts; writes nothing
+check: ## check format, lints, imports, documentation, links, listings, tables, site, alerts, image, charts, scripts; writes nothing
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --workspace --all-targets -- -D warnings
@@ -106,6 +107,7 @@ check: ## check format, lints, imports, documentation, links, listings, tables, 
 	docs/listings
 	docs/scale
 	docs/conformance
+	$(MAKE) --no-print-directory site
 	deploy/prometheus/check
 	CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" deploy/docker/check
 	CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)" deploy/helm/check
@@ -119,16 +121,24 @@ bench: ## measure the figures of docs/performance.md; ROWS=throughput,latency: s
 bench-parts: ## measure decisions, encodings and paging by themselves
 	cargo bench --locked --bench parts
 
+site: $(pages)/ready ## build the documentation as a site, target/site; REPOSITORY=https://...: where links to sources lead
+	$(pages)/bin/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky \
+		--fresh-env --doctree-dir target/site-cache --conf-dir docs/site . target/site
+
 fix: ## apply the fixes of the formatter and clippy
 	cargo clippy --locked --workspace --all-targets --fix --allow-dirty --allow-staged
 	cargo fmt --all
 	cargo fmt --manifest-path fuzz/Cargo.toml
 
+# A Python environment with the packages of a list: $(python)
+python = python3 -m venv --clear $(@D) && $(@D)/bin/pip install --quiet --disable-pip-version-check \
+	--require-hashes --only-binary :all: --requirement $< && touch $@
+
 $(venv)/ready: tests/python/requirements.txt
-	python3 -m venv --clear $(venv)
-	$(venv)/bin/pip install --quiet --disable-pip-version-check --require-hashes \
-		--only-binary :all: --requirement $<
-	touch $@
+	$(python)
+
+$(pages)/ready: docs/site/requirements.txt
+	$(python)
 
 # The packages of a lock file, beside it: $(call packages,FOLDER OF THE LOCK FILE)
 packages = mkdir -p $(@D) && cp $(1)/package.json $(1)/package-lock.json $(1)/.npmrc $(@D) && \

@@ -74,7 +74,7 @@ enum Command {
     Serve,
     /// Print the resulting configuration without secrets, or all problems with it.
     CheckConfig,
-    /// Print the configuration of the streams, for those who create them themselves.
+    /// Print the configuration of the streams, to create them without peerd.
     #[command(after_help = streams::HELP)]
     Streams {
         /// Commands of the `nats` command line, manifests for NACK, or JSON.
@@ -138,7 +138,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Compare the records of clients with the stored messages; exit code 0 if nothing is wrong.
+    /// Compare the notes of clients with the stored messages; exit code 0 if nothing is wrong.
     #[command(after_help = verify::HELP)]
     Verify {
         /// The notes of the clients, one file each.

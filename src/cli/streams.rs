@@ -1,4 +1,4 @@
-//! `peerd streams`: the configuration of the streams, for those who create them themselves.
+//! `peerd streams`: the configuration of the streams, to create them without peerd.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -27,13 +27,14 @@ pub(super) enum Form {
 }
 
 pub(super) const HELP: &str = "\
-peerd creates missing streams by itself. Where a controller or an administrator owns the streams, \
+peerd creates missing streams by itself. If a controller or an administrator owns the streams, \
 set stream.provision to \"verify\", and create the streams from this output:
 
   peerd streams | sh
   peerd streams --form nack | kubectl apply -f -
 
-The output depends on subject_prefix, partitions and [stream]; nothing connects to NATS.";
+The output depends on subject_prefix, partitions and [stream]; the command does not \
+connect to NATS.";
 
 pub(super) fn run(settings: &Settings, form: Form) -> ExitCode {
     let subjects = Subjects::new(&settings.subject_prefix, settings.partitions);

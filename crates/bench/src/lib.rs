@@ -418,8 +418,8 @@ fn too_few(offer: Offer, refused: u64, pairs: usize, limit: usize) -> String {
         "{offered}: {refused} messages were refused for the rate of their senders, which bounds this \
          load. By this configuration each sender may send {limit} messages a second \
          (limits.messages_per_second), so that {pairs} pairs send {most:.0} a second at \
-         most.{needed} Ask for more --pairs, or raise the limit for a peerd that is there to be \
-         measured"
+         most.{needed} Use more --pairs, or raise the limit in the configuration of the measured \
+         peerd"
     )
 }
 

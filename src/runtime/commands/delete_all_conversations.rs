@@ -12,7 +12,7 @@ use peerd_core::delete::delete_conversation;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::reply::Empty;
 
-/// Takes all conversations out of the list, and leaves their messages.
+/// Removes all conversations from the list; their messages stay.
 pub struct DeleteAllConversations;
 
 /// No fields.
@@ -21,8 +21,7 @@ pub struct Request {}
 
 impl Command for DeleteAllConversations {
     const NAME: &'static str = "delete_all_conversations";
-    const SUMMARY: &'static str =
-        "Takes all conversations out of the list, and leaves their messages.";
+    const SUMMARY: &'static str = "Removes all conversations from the list; their messages stay.";
     const KIND: Kind = Kind::Change;
     const EXAMPLES: &'static [&'static str] = &[r#"{"config":{}}"#];
     type Request = Request;

@@ -8,12 +8,12 @@ use peerd_protocol::failure::CallError;
 use peerd_protocol::field::{OfConversation, User};
 use peerd_protocol::reply::Changed;
 
-/// Takes a conversation out of the list, and leaves its messages.
+/// Removes a conversation from the list; its messages stay.
 pub struct DeleteConversation;
 
 impl Command for DeleteConversation {
     const NAME: &'static str = "delete_conversation";
-    const SUMMARY: &'static str = "Takes a conversation out of the list, and leaves its messages.";
+    const SUMMARY: &'static str = "Removes a conversation from the list; its messages stay.";
     const KIND: Kind = Kind::Change;
     const EXAMPLES: &'static [&'static str] =
         &[r#"{"conversationID":"bob","conversationType":0,"config":{}}"#];

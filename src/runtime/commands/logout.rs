@@ -11,7 +11,7 @@ use crate::store::Store;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::reply::Empty;
 
-/// Ends one session or all.
+/// Ends one session, or all sessions of the user.
 pub struct Logout;
 
 /// The session to end.
@@ -24,7 +24,7 @@ pub struct Request {
 
 impl Command for Logout {
     const NAME: &'static str = "logout";
-    const SUMMARY: &'static str = "Ends one session or all.";
+    const SUMMARY: &'static str = "Ends one session, or all sessions of the user.";
     const KIND: Kind = Kind::Change;
     const EXAMPLES: &'static [&'static str] = &[r#"{"sessionID":"s-1"}"#];
     type Request = Request;

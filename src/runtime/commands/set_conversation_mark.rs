@@ -19,7 +19,7 @@ use peerd_protocol::field::{List, OfConversation, User};
 use peerd_protocol::object::PEER;
 use peerd_protocol::reply::{Reply, Shown};
 
-/// Puts a mark on conversations or takes it away.
+/// Puts a mark on conversations, or removes it.
 pub struct SetConversationMark;
 
 /// The mark and the conversations.
@@ -89,7 +89,7 @@ impl Reply for Marked {
 
 impl Command for SetConversationMark {
     const NAME: &'static str = "set_conversation_mark";
-    const SUMMARY: &'static str = "Puts a mark on conversations or takes it away.";
+    const SUMMARY: &'static str = "Puts a mark on conversations, or removes it.";
     const KIND: Kind = Kind::Change;
     const EXAMPLES: &'static [&'static str] = &[
         r#"{"markType":20,"enable":true,"conversationInfos":[{"conversationID":"bob","conversationType":0},{"conversationID":"carol"}]}"#,

@@ -1,4 +1,4 @@
-//! `set_conversation_unread`: marks a conversation as unread, or takes the mark away.
+//! `set_conversation_unread`: marks a conversation as unread, or removes that mark.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use peerd_protocol::failure::CallError;
 use peerd_protocol::field::{PeerType, User};
 use peerd_protocol::reply::Changed;
 
-/// Marks a conversation as unread, or takes the mark away.
+/// Marks a conversation as unread, or removes that mark.
 pub struct SetConversationUnread;
 
 /// Whether to mark it.
@@ -29,7 +29,7 @@ pub struct Request {
 
 impl Command for SetConversationUnread {
     const NAME: &'static str = "set_conversation_unread";
-    const SUMMARY: &'static str = "Marks a conversation as unread, or takes the mark away.";
+    const SUMMARY: &'static str = "Marks a conversation as unread, or removes that mark.";
     const KIND: Kind = Kind::Change;
     const EXAMPLES: &'static [&'static str] =
         &[r#"{"conversationID":"bob","conversationType":0,"isMarkedUnread":true}"#];

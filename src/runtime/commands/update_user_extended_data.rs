@@ -12,7 +12,7 @@ use peerd_protocol::failure::CallError;
 use peerd_protocol::field::ShortText;
 use peerd_protocol::reply::{Reply, Shown};
 
-/// Sets data of the application about the caller.
+/// Sets application data in the caller's profile.
 pub struct UpdateUserExtendedData;
 
 /// The data.
@@ -39,7 +39,7 @@ impl Reply for Updated {
 
 impl Command for UpdateUserExtendedData {
     const NAME: &'static str = "update_user_extended_data";
-    const SUMMARY: &'static str = "Sets data of the application about the caller.";
+    const SUMMARY: &'static str = "Sets application data in the caller's profile.";
     const KIND: Kind = Kind::Change;
     const EXAMPLES: &'static [&'static str] = &[r#"{"extendedData":"{\"mood\":1}"}"#];
     type Request = Request;
