@@ -61,7 +61,7 @@ test: test-rust test-python test-typescript test-demo ## run all tests, each aga
 test-rust: ## run the Rust tests
 	$(with_nats) cargo test --locked --workspace
 
-test-python: $(venv)/ready $(tutorial)/ready $(typescript)/ready ## run the Python tests: contract, reference, tutorial, conformance
+test-python: $(venv)/ready $(tutorial)/ready $(typescript)/ready ## run the Python tests: contract, reference, tutorial, conformance, the Python client
 	cargo build --locked --bin peerd
 	$(with_nats) PEERD="$(CARGO_TARGET_DIR)/debug/peerd" $(venv)/bin/pytest tests/python
 
