@@ -9,6 +9,7 @@ class Proxy:
         self.target = port
         self.writers = set()
         self.is_blocked = False
+        self.is_silent = False
         self.is_lost = lambda subject: False
 
     @classmethod
@@ -42,7 +43,7 @@ class Proxy:
         self.writers |= both
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(pass_on(reader, to_upstream))
+                group.create_task(self.pass_on(reader, to_upstream))
                 group.create_task(self.pass_frames(upstream, writer))
         except* OSError:
             pass  # the other side is cut, too
@@ -60,13 +61,14 @@ class Proxy:
                 frame += await reader.readexactly(int(words[-1]) + 2)
                 if self.is_lost(words[1].decode()):
                     continue
-            writer.write(frame)
-            await writer.drain()
+            if not self.is_silent:
+                writer.write(frame)
+                await writer.drain()
         raise ConnectionResetError
 
-
-async def pass_on(reader, writer):
-    while data := await reader.read(65_536):
-        writer.write(data)
-        await writer.drain()
-    raise ConnectionResetError
+    async def pass_on(self, reader, writer):
+        while data := await reader.read(65_536):
+            if not self.is_silent:
+                writer.write(data)
+                await writer.drain()
+        raise ConnectionResetError

@@ -239,6 +239,21 @@ async def test_a_call_ends_in_time_without_a_server():
                 await sam.call("query_blacklist", {"config": {"count": 1}}, within=0.3)
 
 
+async def test_a_connection_that_fell_silent_is_replaced(server):
+    async with (
+        Proxy.to(server.port) as proxy,
+        screen("uma", proxy.url, ping_interval=0.1) as uma,
+        peerd.Client("vic", server.url) as vic,
+    ):
+        proxy.is_silent = True
+        await vic.send("uma", "one")
+        sent = asyncio.create_task(uma.client.send("vic", "two"))
+        await uma.until(lambda: not uma.client.is_connected)
+        proxy.is_silent = False
+        await uma.until(lambda: uma.texts == ["one"])
+        assert (await sent)["messageSeq"] == 1
+
+
 async def send_all(client, to, texts):
     """Sends all at once; they are stored in the order of the sends."""
     sent = await asyncio.gather(*(client.send(to, text) for text in texts))

@@ -297,6 +297,8 @@ class Client(Methods):
     async def _stay(self) -> None:
         while self._lost:
             await asyncio.wait({self._lost})
+            self._ready.clear()
+            self._inbox.open(False)
             await self._begin()
 
     async def _heartbeats(self) -> None:
