@@ -62,7 +62,7 @@ test: test-rust test-python test-typescript test-demo ## run all tests, each aga
 test-rust: ## run the Rust tests
 	$(with_nats) cargo test --locked --workspace
 
-test-python: $(venv)/ready $(tutorial)/ready $(typescript)/ready ## run the Python tests: contract, reference, tutorial, conformance
+test-python: $(venv)/ready $(tutorial)/ready $(typescript)/ready ## run the Python tests: contract, reference, tutorial, conformance, the Python client
 	cargo build --locked --bin peerd
 	$(with_nats) PEERD="$(CARGO_TARGET_DIR)/debug/peerd" $(venv)/bin/pytest tests/python
 
@@ -153,9 +153,11 @@ $(typescript)/ready: tests/typescript/package-lock.json
 $(client)/ready: clients/typescript/package-lock.json
 	$(call packages,$(<D))
 
-# The page is built from the sources of the client, so both folders need their packages.
+# The page is built from the sources of the client, so both folders need their packages. Its servers
+# are started by the built helper of the client.
 .PHONY: $(web)/ready
 $(web)/ready: $(web)/node_modules/.package-lock.json clients/typescript/node_modules/.package-lock.json
+	cd clients/typescript && npm run --silent build
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	cd $* && npm ci --silent --ignore-scripts --no-audit --no-fund && touch node_modules/.package-lock.json

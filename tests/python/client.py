@@ -114,6 +114,9 @@ class User:
         await self.nc.subscribe(subject, cb=self._events.put)
         await self.nc.flush()
 
+    async def close(self):
+        """Its connection is closed by whoever opened it."""
+
     async def login(self, **fields):
         reply = await self.call("login", {"userName": self.id, **fields})
         self.revision = reply["revision"]

@@ -17,6 +17,7 @@ import nats
 import nats.errors
 import pytest
 from client import DEADLINE_S, Json, MessagePack, User
+from package import PackageUser
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORDS = {
@@ -134,6 +135,7 @@ class Daemon:
         self.url = url
         self.process = process
         self.codec = codec
+        self.user_class = User
 
     @contextlib.asynccontextmanager
     async def users(self, *names, log_in=True):
@@ -143,7 +145,8 @@ class Daemon:
             users = []
             for name in names:
                 nc = await stack.enter_async_context(connection(self.url))
-                user = User(nc, f"{name}-{serial}", self.codec)
+                user = self.user_class(nc, f"{name}-{serial}", self.codec)
+                stack.push_async_callback(user.close)
                 await user.listen()
                 if log_in:
                     await user.login()
@@ -192,13 +195,28 @@ async def wait_until_served(process, url, login):
     raise TimeoutError(f"peerd serves nothing:\n{process.log()}")
 
 
-@pytest.fixture(scope="session", params=[MessagePack, Json], ids=["msgpack", "json"])
+THROUGH = {"msgpack": (MessagePack, User), "json": (Json, User), "package": (Json, PackageUser)}
+
+
+def pytest_collection_modifyitems(items):
+    """Tests of what only a client of its own shows do not run through the package."""
+    for item in list(items):
+        if item.get_closest_marker("raw") and item.callspec.params.get("daemon") == "package":
+            items.remove(item)
+
+
+@pytest.fixture(scope="session", params=THROUGH)
 def daemon(request, tmp_path_factory):
-    """A peerd whose events, and whose users' calls, are in one of the two encodings."""
+    """A peerd whose events, and whose users' calls, are in one of the two encodings.
+
+    In the third run, the users call and listen through the package of clients/python.
+    """
+    codec, user_class = THROUGH[request.param]
     folder = tmp_path_factory.mktemp("peerd")
     # The rate is another test's business; here it would only make long histories slow.
     limits = {"PEERD__LIMITS__MESSAGES_PER_SECOND": "1000"}
-    with nats_server(folder) as url, peerd(folder, url, request.param, **limits) as running:
+    with nats_server(folder) as url, peerd(folder, url, codec, **limits) as running:
+        running.user_class = user_class
         yield running
 
 

@@ -24,6 +24,7 @@ def check_identity(answer, kind):
     assert all(isinstance(value, str) for value in (answer.get("metadata") or {}).values())
 
 
+@pytest.mark.raw
 async def test_ping_info_and_stats_answer_to_all_to_the_name_and_to_the_instance(daemon):
     async with daemon.users("alice") as (alice,):
         instance = (await ask(alice.nc, "$SRV.PING"))["id"]
@@ -34,6 +35,7 @@ async def test_ping_info_and_stats_answer_to_all_to_the_name_and_to_the_instance
                 assert answer["id"] == instance
 
 
+@pytest.mark.raw
 async def test_info_names_the_endpoints_and_their_queue_group(daemon):
     async with daemon.users("alice") as (alice,):
         info = await ask(alice.nc, "$SRV.INFO.peerd")
@@ -45,6 +47,7 @@ async def test_info_names_the_endpoints_and_their_queue_group(daemon):
             assert endpoint["queue_group"] == "peerd"
 
 
+@pytest.mark.raw
 async def test_stats_count_requests_and_errors(daemon):
     async with daemon.users("alice") as (alice,):
         requests, errors = counts(await ask(alice.nc, "$SRV.STATS.peerd"))

@@ -82,6 +82,7 @@ async def test_what_is_at_the_limit_is_accepted(daemon):
         await alice.send(bob, {"type": COMMAND, "message": b"x" * (5 * 1024)})
 
 
+@pytest.mark.raw
 async def test_every_call_but_login_needs_a_session_and_says_so_first(daemon):
     async with daemon.users("alice", log_in=False) as (alice,):
         # The session is judged before the body is read.
@@ -102,6 +103,7 @@ async def test_an_unknown_method_is_refused_by_name(daemon):
         assert (rejected.code, rejected.reason) == (6000001, "unknown_method")
 
 
+@pytest.mark.raw
 async def test_a_method_of_the_sdk_that_peerd_does_not_offer_is_refused_by_name(daemon):
     async with daemon.users("alice", "bob", log_in=False) as (alice, bob):
         await alice.login()
@@ -117,6 +119,7 @@ async def test_an_unknown_conversation_is_not_found(daemon):
         assert (rejected.code, rejected.reason) == (6000603, "conversation_not_found")
 
 
+@pytest.mark.raw
 @pytest.mark.parametrize("token", ["b%2eb", "b!b", "b%2", "b%41", "%00", "%C3%B8", "x" * 65])
 async def test_only_the_one_spelling_of_a_user_is_accepted(daemon, token):
     async with daemon.users("alice") as (alice,):
@@ -128,6 +131,7 @@ async def test_only_the_one_spelling_of_a_user_is_accepted(daemon, token):
         assert rejected.value.code == 6000001
 
 
+@pytest.mark.raw
 async def test_a_bad_body_is_refused_and_the_field_is_named(daemon):
     async with daemon.users("alice") as (alice,):
         for codec in (Json, MessagePack):
@@ -143,6 +147,7 @@ async def test_a_bad_body_is_refused_and_the_field_is_named(daemon):
             assert rejected.value.code == 6000001
 
 
+@pytest.mark.raw
 async def test_the_reply_comes_in_the_encoding_of_the_request(daemon):
     async with daemon.users("alice") as (alice,):
         for codec in (Json, MessagePack):

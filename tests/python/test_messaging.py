@@ -324,6 +324,7 @@ async def events_of_deletion(user, other):
     return event, totals(bodies[TOTAL_UPDATED])
 
 
+@pytest.mark.raw
 async def test_a_repeated_send_is_stored_and_published_once(daemon):
     async with daemon.users("alice", "bob") as (alice, bob):
         message = text("once", localMessageID="local-1")
@@ -345,6 +346,7 @@ async def test_a_repeated_send_is_stored_and_published_once(daemon):
         assert len(await bob.history(alice.id)) == 1
 
 
+@pytest.mark.raw
 async def test_what_came_while_away_is_replayed_at_login(daemon):
     async with daemon.users("alice", "carol") as (alice, carol):
         # Bob listens only afterwards, so that nothing published live is taken for the replay.
@@ -360,6 +362,7 @@ async def test_what_came_while_away_is_replayed_at_login(daemon):
         assert ids(replayed) == ids(sent)
 
 
+@pytest.mark.raw
 async def test_each_device_gets_what_it_missed(daemon):
     async with daemon.users("alice", "bob") as (alice, bob):
         sent = []
@@ -382,6 +385,7 @@ async def test_each_device_gets_what_it_missed(daemon):
         await bob.received_nothing_more()
 
 
+@pytest.mark.raw
 async def test_past_the_bound_of_sessions_the_earliest_gets_an_event_that_it_ended(daemon):
     async with daemon.users("alice", log_in=False) as (alice,):
         sessions = [await alice.login() for _ in range(10)]
@@ -590,6 +594,7 @@ async def test_a_user_id_is_percent_encoded_in_subjects(daemon):
         assert ids(await bob.history(alice.id)) == [message["messageID"]]
 
 
+@pytest.mark.raw
 async def test_commands_over_the_rate_are_refused_with_the_time_to_retry(daemon):
     command = {"type": COMMAND, "message": b"tick"}
     async with daemon.users("alice", "bob") as (alice, bob):

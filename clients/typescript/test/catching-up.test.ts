@@ -4,7 +4,8 @@ import { after, afterEach, before, beforeEach, test } from "node:test";
 import { ZIMConversationEvent, ZIMMessageType } from "../src/node.js";
 import type { ZIMMessage } from "../src/node.js";
 import { Proxy } from "./proxy.js";
-import { Nats, Peerd, until } from "./servers.js";
+import { Nats, startPeerd, until } from "./servers.js";
+import type { Peerd } from "./servers.js";
 import { PEER, User, text, textOf } from "./users.js";
 
 let nats: Nats;
@@ -15,7 +16,7 @@ let bob: User;
 
 before(async () => {
   nats = await Nats.start();
-  peerd = await Peerd.start(nats);
+  peerd = await startPeerd(nats);
 });
 after(async () => {
   await peerd.close();

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Proxy } from "./proxy.js";
-import { Nats, Peerd, until } from "./servers.js";
+import { Nats, startPeerd, until } from "./servers.js";
+import type { Peerd } from "./servers.js";
 import { User } from "./users.js";
 
 let nats: Nats;
@@ -12,7 +13,7 @@ const proxies: Proxy[] = [];
 before(async () => {
   nats = await Nats.start();
   // A dead instance is noticed sooner, and so is a lost request.
-  peerd = await Peerd.start(nats, { PEERD__CLUSTER__MEMBER_TTL_MS: "1000" });
+  peerd = await startPeerd(nats, { "cluster.member_ttl_ms": 1000 });
 });
 after(async () => {
   for (const proxy of proxies) await proxy.close();

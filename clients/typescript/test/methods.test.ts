@@ -16,7 +16,8 @@ import {
   ZIMUserOnlineStatus,
 } from "../src/node.js";
 import type { EncodingName, ZIMCombineMessage, ZIMMessage } from "../src/node.js";
-import { Nats, Peerd, until } from "./servers.js";
+import { Nats, startPeerd, until } from "./servers.js";
+import type { Peerd } from "./servers.js";
 import { PEER, User, text, textOf, unique } from "./users.js";
 
 let nats: Nats;
@@ -24,7 +25,7 @@ let peerd: Peerd;
 
 before(async () => {
   nats = await Nats.start();
-  peerd = await Peerd.start(nats);
+  peerd = await startPeerd(nats);
 });
 after(async () => {
   await peerd.close();

@@ -7,14 +7,15 @@ import { promisify } from "node:util";
 import { Chat } from "../examples/quick-start.js";
 import { ZIM } from "@peerd/client";
 import type { ZIMTextMessage } from "@peerd/client";
-import { Nats, Peerd, until } from "./servers.js";
+import { Nats, startPeerd, until } from "./servers.js";
+import type { Peerd } from "./servers.js";
 
 let nats: Nats;
 let peerd: Peerd;
 
 before(async () => {
   nats = await Nats.start();
-  peerd = await Peerd.start(nats);
+  peerd = await startPeerd(nats);
 });
 after(async () => {
   await peerd.close();

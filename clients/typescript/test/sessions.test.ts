@@ -9,20 +9,22 @@ import { connect } from "@nats-io/transport-node";
 import { ZIM, ZIMConnectionEvent, ZIMConnectionState } from "../src/node.js";
 import type { ZIMMessage } from "../src/node.js";
 import { Operator } from "./jwts.js";
-import { Nats, Peerd, until } from "./servers.js";
+import { Nats, startPeerd, until } from "./servers.js";
+import type { Peerd } from "./servers.js";
+import type { Login, Options } from "../src/testing.js";
 import { PEER, User, text, textOf } from "./users.js";
 
 /** Servers for the tests of a group. */
 function servers(
   configuration: string,
-  environment: Record<string, string> = {},
-  login: object = {},
+  options: Options = {},
+  login: Login = {},
 ): { nats: () => Nats } {
   let nats: Nats | undefined;
   let peerd: Peerd | undefined;
   before(async () => {
     nats = await Nats.start(configuration);
-    peerd = await Peerd.start(nats, environment, login);
+    peerd = await startPeerd(nats, options, login);
   });
   after(async () => {
     await peerd?.close();
@@ -41,7 +43,7 @@ describe("user and password", () => {
   }`;
   const { nats } = servers(
     `authorization { users: [ { user: peerd, password: secret }, ${user("alice")}, ${user("bob")} ] }`,
-    { PEERD__NATS__USER: "peerd", PEERD__NATS__PASSWORD: "secret" },
+    { "nats.user": "peerd", "nats.password": "secret" },
     { user: "peerd", pass: "secret" },
   );
 
@@ -88,7 +90,7 @@ describe("credentials that expire", () => {
   after(() => rmSync(folder, { recursive: true }));
   const { nats } = servers(
     operator.configuration,
-    { PEERD__NATS__CREDENTIALS_FILE: file },
+    { "nats.credentials_file": file },
     { authenticator: credsAuthenticator(new TextEncoder().encode(creds)) },
   );
 
@@ -118,8 +120,8 @@ describe("credentials that expire", () => {
 
 describe("bundled events, and the rate of peerd's defaults", () => {
   const { nats } = servers("", {
-    PEERD__EVENTS__BUNDLE: "true",
-    PEERD__LIMITS__MESSAGES_PER_SECOND: "10",
+    "events.bundle": true,
+    "limits.messages_per_second": 10,
   });
 
   test("the queue sends as fast as peerd allows", async () => {
@@ -150,7 +152,7 @@ describe("bundled events, and the rate of peerd's defaults", () => {
 });
 
 describe("devices and listeners", () => {
-  const { nats } = servers("", { PEERD__SESSION__MAX_SESSIONS: "2" });
+  const { nats } = servers("", { "session.max_sessions": 2 });
 
   test("several listeners see each event, and one that throws disturbs none", async () => {
     const alice = await User.login("alice", { servers: nats().url });

@@ -1,87 +1,16 @@
 // A nats-server with WebSocket, a peerd, and the built page, on free ports of this machine, with a
 // temporary store. NATS_SERVER and PEERD name the binaries.
-import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
-import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join, relative, resolve } from "node:path";
+import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { connect } from "@nats-io/transport-node";
+import { Nats, Peerd, until } from "../../typescript/dist/testing.js";
 import { servePage } from "./static.mjs";
 
-const DEADLINE_MS = 30_000;
-const POLL_MS = 10;
+export { until };
+
 const HOST = "127.0.0.1";
 const USERS = fileURLToPath(new URL("../../../deploy/nats/users.conf", import.meta.url));
-
-/** Waits for a condition; a value other than undefined and false is the result. */
-export async function until(what, condition) {
-  const deadline = Date.now() + DEADLINE_MS;
-  for (;;) {
-    const value = await condition();
-    if (value !== undefined && value !== false) return value;
-    if (Date.now() > deadline) throw new Error(`did not happen: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
-}
-
-async function freePort() {
-  const server = createServer().listen(0, HOST);
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
-/** A child process with its output in a file. */
-class Process {
-  #child;
-
-  constructor(command, parameters, folder, environment) {
-    Object.assign(this, { command, parameters, folder, environment });
-    this.logFile = join(folder, `${parameters[0] === "serve" ? "peerd" : "nats"}.log`);
-  }
-
-  start() {
-    writeFileSync(this.logFile, "");
-    const log = openSync(this.logFile, "a");
-    // The daemon must not see settings of the shell that runs this.
-    const clean = Object.entries(process.env).filter(([name]) => !name.startsWith("PEERD"));
-    this.#child = spawn(this.command, this.parameters, {
-      cwd: this.folder,
-      env: { ...Object.fromEntries(clean), ...this.environment },
-      stdio: ["ignore", log, log],
-    });
-    this.#child.on("error", (error) => writeFileSync(log, String(error)));
-  }
-
-  get log() {
-    return readFileSync(this.logFile, "utf8").slice(-4000);
-  }
-
-  mustRun() {
-    const { exitCode, signalCode, pid } = this.#child;
-    if (exitCode === null && signalCode === null && pid) return;
-    throw new Error(`${this.command} ended:\n${this.log}`);
-  }
-
-  /** Rejects when it ends by itself. */
-  async ended() {
-    await once(this.#child, "exit");
-    this.mustRun();
-  }
-
-  async stop(signal = "SIGTERM") {
-    const child = this.#child;
-    if (!child?.pid || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, "exit");
-    child.kill(signal);
-    await exited;
-  }
-}
 
 export const newPassword = () => `p${randomBytes(12).toString("hex")}`;
 
@@ -98,10 +27,9 @@ export function staticUsers() {
 }
 
 export class Servers {
-  /** `users` as from `staticUsers`; `options` are environment variables of peerd. */
+  /** `users` as from `staticUsers`; `options` are those of peerd. */
   static async start(users, options = {}) {
     const servers = new Servers();
-    servers.folder = mkdtempSync(join(tmpdir(), "peerd-web-"));
     try {
       await servers.#start(users, options);
     } catch (error) {
@@ -112,55 +40,32 @@ export class Servers {
   }
 
   async #start(users, options) {
-    const { folder } = this;
-    const [port, webSocketPort] = [await freePort(), await freePort()];
-    this.url = `nats://${HOST}:${port}`;
-    this.webSocketUrl = `ws://${HOST}:${webSocketPort}`;
-    const configuration = `
-      listen: "${HOST}:${port}"
-      websocket { host: "${HOST}", port: ${webSocketPort}, no_tls: true }
-      jetstream { store_dir: "store" }
-      ${users.configuration(folder)}`;
-    writeFileSync(join(folder, "nats.conf"), configuration);
-    const nats = binary("NATS_SERVER");
-    this.nats = new Process(nats, ["-c", "nats.conf"], folder, users.environment ?? {});
-    await this.startNats();
-    this.peerd = new Process(binary("PEERD"), ["serve"], folder, {
-      PEERD__NATS__SERVERS: this.url,
-      ...users.peerd?.(folder),
-      ...(users.passwords && {
-        PEERD__NATS__USER: "peerd",
-        PEERD__NATS__PASSWORD: users.passwords.peerd,
-      }),
-      ...options,
-    });
-    this.peerd.start();
+    this.nats = await Nats.start(users.configuration, users.environment);
+    const { url, webSocketUrl, folder } = this.nats;
+    Object.assign(this, { url, webSocketUrl });
     const login = users.login("operator");
+    const own = users.passwords && {
+      "nats.user": "peerd",
+      "nats.password": users.passwords.peerd,
+    };
+    this.peerd = await Peerd.start(
+      this.nats,
+      { ...users.peerd?.(folder), ...own, ...options },
+      login,
+    );
     const reconnect = { maxReconnectAttempts: -1, reconnectTimeWait: 100 };
-    this.operator = await connect({ servers: this.url, ...login, ...reconnect });
-    await this.#untilServed();
+    this.operator = await connect({ servers: url, ...login, ...reconnect });
   }
 
-  /** Resolves once the operator's connection is up and peerd answers on it. */
-  async #untilServed() {
-    await until("peerd serves", async () => {
-      this.peerd.mustRun();
-      const ping = this.operator.request("$SRV.PING.peerd", "", { timeout: 1000 });
-      return ping.then(
+  /** Starts it again. What is sent before the operator is connected again is lost. */
+  async startNats() {
+    await this.nats.start();
+    await until("peerd serves the operator", () =>
+      this.operator.request("$SRV.PING.peerd", "", { timeout: 1000 }).then(
         () => true,
         () => false,
-      );
-    });
-  }
-
-  async startNats() {
-    this.nats.start();
-    await until("nats-server listens", () => {
-      this.nats.mustRun();
-      return this.nats.log.includes("Server is ready");
-    });
-    // What is sent before the operator is connected again is lost.
-    if (this.operator) await this.#untilServed();
+      ),
+    );
   }
 
   /** Rejects when one of the processes ends by itself. */
@@ -179,9 +84,8 @@ export class Servers {
   async stop() {
     await this.operator?.close();
     this.page?.close();
-    await this.peerd?.stop();
-    await this.nats?.stop();
-    rmSync(this.folder, { recursive: true, force: true });
+    await this.peerd?.close();
+    await this.nats?.close();
   }
 
   /** Serves the built page, and resolves with its address. */
@@ -189,13 +93,6 @@ export class Servers {
     this.page = await servePage(HOST);
     return this.page.url;
   }
-}
-
-function binary(variable) {
-  const path = process.env[variable];
-  if (!path) throw new Error(`${variable} must name the binary`);
-  // Each process runs in the folder of its files.
-  return path.includes("/") ? resolve(path) : path;
 }
 
 /** The link that opens the page for a user. */

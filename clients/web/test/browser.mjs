@@ -25,7 +25,7 @@ export class World {
     world.users = users;
     world.servers = await Servers.start(users, {
       // The rate is a matter of peerd's own tests; here it would only make them slow.
-      PEERD__LIMITS__MESSAGES_PER_SECOND: "1000",
+      "limits.messages_per_second": 1000,
       ...options,
     });
     world.page = await world.servers.servePage();

@@ -36,7 +36,7 @@ export async function tokenUsers() {
     peerd: (folder) => {
       const file = join(folder, "peerd.creds");
       writeFileSync(file, ofPeerd, { mode: 0o600 });
-      return { PEERD__NATS__CREDENTIALS_FILE: file };
+      return { "nats.credentials_file": file };
     },
     login: () => ({ authenticator: credsAuthenticator(ofOperator) }),
     /** A token that is valid for so many seconds, with the rights of the user. */

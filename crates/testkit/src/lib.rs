@@ -3,6 +3,10 @@
 //! network failures, and a load whose clients note their calls and answers.
 //!
 //! It does not depend on peerd: it starts the binary next to the test or the example.
+//!
+//! `let nats = Nats::start().await;` and `let peerd = Peerd::start(&nats).await;` start both on
+//! free ports, in temporary folders; each ends when it is dropped. The packages in `clients` have
+//! the same for the tests of applications.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
