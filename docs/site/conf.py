@@ -22,6 +22,7 @@ include_patterns = [
     "docs/*.md",
     "docs/decisions/*.md",
     "deploy/README.md",
+    "clients/README.md",
     "clients/*/README.md",
     "crates/dataplane/README.md",
 ]
@@ -35,7 +36,9 @@ CONTENTS = {
 :hidden:
 :caption: Use
 docs/tutorial
+Clients <clients/README>
 clients/typescript/README
+clients/python/README
 clients/web/README
 docs/protocol
 docs/conformance

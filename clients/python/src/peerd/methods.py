@@ -20,13 +20,13 @@ class Methods:
     async def add_users_to_blacklist(
         self, **request: Unpack[requests.AddUsersToBlacklist]
     ) -> shapes.ErrorUsers:
-        """Blocks users: from the reply on, their messages to the caller are answered 6000284."""
+        """Blocks users: after the reply, their messages to the caller are refused with 6000284."""
         return cast(shapes.ErrorUsers, await self.call("add_users_to_blacklist", request))
 
     async def check_user_is_in_blacklist(
         self, **request: Unpack[requests.CheckUserIsInBlacklist]
     ) -> shapes.InBlacklist:
-        """Tells whether the caller blocked a user."""
+        """Reads whether the caller blocked a user."""
         return cast(shapes.InBlacklist, await self.call("check_user_is_in_blacklist", request))
 
     async def clear_conversation_total_unread_message_count(
@@ -105,9 +105,7 @@ class Methods:
         return cast(shapes.Blacklist, await self.call("query_blacklist", request))
 
     async def query_changes(self, **request: Unpack[requests.QueryChanges]) -> shapes.Changes:
-        """Reads the changes since a revision, so that a client that saw a gap in the revisions,
-        or was offline, is up to date again.
-        """
+        """Reads the changes since a revision."""
         return cast(shapes.Changes, await self.call("query_changes", request))
 
     async def query_combine_message_detail(
@@ -139,9 +137,7 @@ class Methods:
     async def query_conversation_total_unread_message_count(
         self, **request: Unpack[requests.QueryConversationTotalUnreadMessageCount]
     ) -> shapes.Total:
-        """| request | type | meaning | | --- | --- | --- | | 'config.conversationTypes' | list
-        of numbers | counts conversations of these types.
-        """
+        """Reads the total unread count."""
         return cast(
             shapes.Total, await self.call("query_conversation_total_unread_message_count", request)
         )
@@ -175,7 +171,7 @@ class Methods:
         return cast(shapes.Replies, await self.call("query_message_replied_list", request))
 
     async def query_messages(self, **request: Unpack[requests.QueryMessages]) -> shapes.MessagesOf:
-        """Reads messages by their 'messageSeq': for example those that a client found missing."""
+        """Reads messages by their 'messageSeq', for example after a client has detected a gap."""
         return cast(shapes.MessagesOf, await self.call("query_messages", request))
 
     async def query_pinned_message_list(
@@ -215,7 +211,7 @@ class Methods:
     async def remove_users_from_blacklist(
         self, **request: Unpack[requests.RemoveUsersFromBlacklist]
     ) -> shapes.ErrorUsers:
-        """Unblocks users: from the reply on, their messages to the caller are accepted again."""
+        """Unblocks users: after the reply, their messages to the caller are accepted again."""
         return cast(shapes.ErrorUsers, await self.call("remove_users_from_blacklist", request))
 
     async def reply_message(self, **request: Unpack[requests.ReplyMessage]) -> shapes.OneMessage:
@@ -249,7 +245,7 @@ class Methods:
     async def send_message_receipts_read(
         self, **request: Unpack[requests.SendMessageReceiptsRead]
     ) -> shapes.ReadMessages:
-        """Confirms that the caller has read single messages, with the time."""
+        """Confirms that the caller has read single messages."""
         return cast(shapes.ReadMessages, await self.call("send_message_receipts_read", request))
 
     async def send_peer_message(
@@ -291,7 +287,9 @@ class Methods:
     async def subscribe_users_status(
         self, **request: Unpack[requests.SubscribeUsersStatus]
     ) -> shapes.ErrorUsers:
-        """Follows the status of users for a time: the caller's sessions are shown each change."""
+        """Follows the status of users for a time: the caller's sessions receive an event when it
+        changes.
+        """
         return cast(shapes.ErrorUsers, await self.call("subscribe_users_status", request))
 
     async def unsubscribe_users_status(
@@ -317,8 +315,8 @@ class Methods:
     async def update_user_custom_status(
         self, **request: Unpack[requests.UpdateUserCustomStatus]
     ) -> shapes.CustomStatus:
-        """Sets the caller's custom status: a text that others see beside whether the caller is
-        online.
+        """Sets the caller's custom status: a text that others see together with the online
+        status.
         """
         return cast(shapes.CustomStatus, await self.call("update_user_custom_status", request))
 

@@ -30,7 +30,7 @@ class AddMessageReactionConfig(TypedDict):
 
 
 class MessageOfConversation(TypedDict):
-    """A message, named by its ID, and perhaps by its conversation. All other fields of the SDK's
+    """A message, named by its ID, and perhaps its conversation. All other fields of the SDK's
     message object are ignored.
     """
 
@@ -131,12 +131,12 @@ class DeleteMessageReaction(TypedDict):
 class DeleteMessages(TypedDict):
     """The messages to delete."""
 
-    # In the conversation with this user.
-    conversationID: str
+    # In the conversation with this user, unless the messages name it.
+    conversationID: NotRequired[str]
     # 0, a conversation with a peer.
     conversationType: NotRequired[Literal[0]]
     # The messages; duplicates count once.
-    messageList: Sequence[NamedMessage]
+    messageList: Sequence[MessageOfConversation]
 
 
 class EditMessage(TypedDict):
@@ -700,12 +700,12 @@ class QueryMessageReactionUserListConfig(TypedDict):
 class QueryMessageReceiptsInfo(TypedDict):
     """The messages."""
 
-    # In the conversation with this user.
-    conversationID: str
+    # In the conversation with this user, unless the messages name it.
+    conversationID: NotRequired[str]
     # 0, a conversation with a peer.
     conversationType: NotRequired[Literal[0]]
     # The messages; duplicates count once.
-    messageList: Sequence[NamedMessage]
+    messageList: Sequence[MessageOfConversation]
 
 
 class QueryMessageRepliedList(TypedDict):
@@ -960,7 +960,7 @@ class RevokeMessage(TypedDict):
 class RevokeMessageConfig(TypedDict):
     """Options."""
 
-    # Checked but not used: a published push cannot be withdrawn.
+    # Checked but not used: the receiver is not pushed about a revocation.
     pushConfig: NotRequired[PushBody]
     # Text that accompanies the revocation.
     revokeExtendedData: NotRequired[str]
@@ -991,12 +991,12 @@ class SendMessage(TypedDict):
 class SendMessageReceiptsRead(TypedDict):
     """The messages that were read."""
 
-    # In the conversation with this user.
-    conversationID: str
+    # In the conversation with this user, unless the messages name it.
+    conversationID: NotRequired[str]
     # 0, a conversation with a peer.
     conversationType: NotRequired[Literal[0]]
     # The messages; duplicates count once.
-    messageList: Sequence[NamedMessage]
+    messageList: Sequence[MessageOfConversation]
 
 
 class SendPeerMessage(TypedDict):

@@ -112,7 +112,7 @@ export type MessageFields = {
   localMessageID?: string;
 };
 
-/** A message, named by its ID, and perhaps by its conversation. All other fields of the SDK's message object are ignored. */
+/** A message, named by its ID, and perhaps its conversation. All other fields of the SDK's message object are ignored. */
 export type MessageOfConversation = {
   /** The ID of the other user. */
   conversationID?: string;
@@ -252,7 +252,7 @@ export type QuerySubscribedUserStatusListConfig = {
 
 /** Options. */
 export type RevokeMessageConfig = {
-  /** Checked but not used: a published push cannot be withdrawn. */
+  /** Checked but not used: the receiver is not pushed about a revocation. */
   pushConfig?: PushBody;
   /** Text that accompanies the revocation. */
   revokeExtendedData?: string;
@@ -375,12 +375,12 @@ export interface Requests {
   };
   /** The messages to delete. */
   delete_messages: {
-    /** In the conversation with this user. */
-    conversationID: string;
+    /** In the conversation with this user, unless the messages name it. */
+    conversationID?: string;
     /** 0, a conversation with a peer. */
     conversationType?: 0;
     /** The messages; duplicates count once. */
-    messageList: readonly (NamedMessage)[];
+    messageList: readonly (MessageOfConversation)[];
   };
   /** The message with its new content. */
   edit_message: {
@@ -401,8 +401,8 @@ export interface Requests {
   login: {
     /** The device. An earlier session of the same device ends. */
     deviceID?: string;
-    /** The platform of the client. */
-    platform?: string;
+    /** The platform of the client: the SDK's number, or a name. */
+    platform?: string | number;
     /** The order key of the newest message that the device has, 0 for none. The replay begins after it. */
     replayAfter?: number;
     /** The name that other users see. The current name stays if this is empty. */
@@ -493,12 +493,12 @@ export interface Requests {
   };
   /** The messages. */
   query_message_receipts_info: {
-    /** In the conversation with this user. */
-    conversationID: string;
+    /** In the conversation with this user, unless the messages name it. */
+    conversationID?: string;
     /** 0, a conversation with a peer. */
     conversationType?: 0;
     /** The messages; duplicates count once. */
-    messageList: readonly (NamedMessage)[];
+    messageList: readonly (MessageOfConversation)[];
   };
   /** The tree, and the page. */
   query_message_replied_list: {
@@ -597,12 +597,12 @@ export interface Requests {
   };
   /** The messages that were read. */
   send_message_receipts_read: {
-    /** In the conversation with this user. */
-    conversationID: string;
+    /** In the conversation with this user, unless the messages name it. */
+    conversationID?: string;
     /** 0, a conversation with a peer. */
     conversationType?: 0;
     /** The messages; duplicates count once. */
-    messageList: readonly (NamedMessage)[];
+    messageList: readonly (MessageOfConversation)[];
   };
   /** The message to send. */
   send_peer_message: {
