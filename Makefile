@@ -16,7 +16,7 @@ in_chromium = CHROMIUM="$$($(web)/test/chromium)" && export CHROMIUM && \
 	export PEERD="$(abspath $(CARGO_TARGET_DIR))/debug/peerd" && cd $(web) &&
 
 # Without the development dependencies of peerd, which the demos do not need.
-demos := --locked --package peerd --package peerd-testkit
+demos := --locked --no-default-features --package peerd --package peerd-testkit
 
 .DEFAULT_GOAL := help
 .PHONY: help demo picture demo-cluster run soak test test-rust test-python test-typescript test-web test-demo demo-web screenshots check site fix sim bench bench-parts fuzz fuzz-keep

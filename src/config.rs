@@ -27,7 +27,7 @@ pub const ENVIRONMENT_PREFIX: &str = "PEERD";
 pub const DEFAULT_FILE: &str = "config/peerd.toml";
 
 /// The configuration as it is written. `config/peerd.toml` explains every option.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(missing_docs, reason = "each option is explained once, in config/peerd.toml")]
 pub struct Config {
@@ -45,6 +45,7 @@ pub struct Config {
     pub callout: Callout,
     pub http: Http,
     pub log: Log,
+    pub trace: Trace,
 }
 
 /// `[nats]`
@@ -171,6 +172,16 @@ pub struct Http {
     pub listen: String,
 }
 
+/// `[trace]`
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "each option is explained once, in config/peerd.toml")]
+pub struct Trace {
+    pub endpoint: String,
+    pub sample_ratio: f64,
+    pub tls_ca_file: String,
+}
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -197,6 +208,7 @@ impl Default for Config {
             callout: Callout::default(),
             http: Http::default(),
             log: Log::default(),
+            trace: Trace::default(),
         }
     }
 }

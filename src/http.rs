@@ -5,6 +5,8 @@
 //! connections, of which the oldest is closed for a new one, short headers, one request for each
 //! connection, a few seconds for all of it, and a pause after each connection.
 
+pub(crate) mod client;
+
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::ready;

@@ -1,6 +1,6 @@
 //! peerd: one-to-one messaging for NATS.
 //!
-//! The layers, each of which uses only those before it: [`wire`], [`clock`], [`metrics`], [`http`]
+//! The layers, each of which uses only those before it: [`wire`], [`clock`], `trace`, [`metrics`], [`http`]
 //! and [`link`], [`callout`], [`store`] and [`bus`], [`storage`], [`cluster`], [`runtime`],
 //! [`config`] and [`telemetry`], [`cli`].
 //! Decisions are in `peerd-core`, the public contract in `peerd-protocol`, the history checker in
@@ -22,4 +22,5 @@ pub mod runtime;
 pub mod storage;
 pub mod store;
 pub mod telemetry;
+pub(crate) mod trace;
 pub mod wire;

@@ -66,6 +66,8 @@ mod contract {
     mod store_trouble;
     mod subscriptions;
     mod texts;
+    #[cfg(feature = "otel")]
+    mod tracing;
     mod trees;
     mod typing;
     mod unread;

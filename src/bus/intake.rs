@@ -13,9 +13,11 @@ use super::sender::Sender;
 use super::tuning::{CONTENT_TYPE_BYTES_MAX, UNSUBSCRIBE_TIMEOUT};
 use super::{Incoming, Take};
 use crate::link::DataConnection;
+use crate::trace::Trace;
 use peerd_protocol::discovery::QUEUE_GROUP;
 use peerd_protocol::encoding::{CONTENT_TYPE, PEER_HOPS, hops};
 use peerd_protocol::subject::is_sentinel;
+use peerd_protocol::trace::{TRACEPARENT, TraceParent};
 
 /// A subscription in the queue group. Each message is handled by the connection's task when it is
 /// read: messages wait where they are counted and can be refused, never here.
@@ -31,13 +33,15 @@ impl Subscription {
         take: Take,
     ) -> Self {
         let handler = Arc::new(move |message| {
-            let incoming = incoming(message);
+            let (incoming, trace) = incoming(message);
             // Instances of earlier peerd releases end their subscriptions with messages to the
             // whole group.
             let is_filler = incoming.reply_to.is_none() && is_sentinel(&incoming.subject);
-            if !is_filler && let Some(answer) = take(incoming) {
-                sender.send_now(answer);
-            }
+            Trace::scope(trace, || {
+                if !is_filler && let Some(answer) = take(incoming) {
+                    sender.send_now(answer);
+                }
+            });
         });
         Self(connection.client.subscribe_with(subject, Some(QUEUE_GROUP), handler))
     }
@@ -50,10 +54,11 @@ impl Subscription {
     }
 }
 
-fn incoming(message: Message) -> Incoming {
+/// An incoming call, and its trace.
+fn incoming(message: Message) -> (Incoming, Option<Trace>) {
     let Message { subject, reply, payload, headers } = message;
-    let Read { content_type, hops, malformed, status } = read(headers);
-    Incoming {
+    let Read { content_type, hops, malformed, status, trace } = read(headers);
+    let incoming = Incoming {
         content_type,
         hops,
         malformed,
@@ -65,7 +70,8 @@ fn incoming(message: Message) -> Incoming {
         // A reply subject that is not UTF-8 is never answered.
         reply_to: reply.as_ref().and_then(text),
         body: payload,
-    }
+    };
+    (incoming, Trace::of(trace))
 }
 
 /// The content of a message's headers.
@@ -75,6 +81,7 @@ struct Read {
     hops: u8,
     malformed: Option<Malformed>,
     status: Option<u16>,
+    trace: Option<TraceParent>,
 }
 
 fn read(headers: Option<Headers>) -> Read {
@@ -93,6 +100,7 @@ fn read(headers: Option<Headers>) -> Read {
     Read {
         content_type: header(CONTENT_TYPE).map(|named| Cow::Owned(content_type(named))),
         hops: hops(header(PEER_HOPS).as_deref()),
+        trace: header(TRACEPARENT).and_then(|value| TraceParent::parse(&value)),
         malformed,
         status,
     }
@@ -116,12 +124,13 @@ mod tests {
     use super::*;
 
     fn of(subject: &'static [u8], reply: Option<&'static [u8]>, block: &'static [u8]) -> Incoming {
-        incoming(Message {
+        let message = Message {
             subject: subject.into(),
             reply: reply.map(Bytes::from_static),
             headers: Some(Headers::new(block.into(), false)),
             payload: "{}".into(),
-        })
+        };
+        incoming(message).0
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::sender::Sender;
 use super::tuning::SUBSCRIBE_TIMEOUT;
 use super::{Answer, AskError, Bus, Full, IsAnswer, Kind, Outgoing, Take};
 use crate::link::DataConnection;
+use crate::trace::Trace;
 use crate::wire::probe;
 use peerd_core::id::Partition;
 use peerd_protocol::subject::Subjects;
@@ -129,7 +130,7 @@ impl Bus for Nats {
         deadline: Instant,
     ) -> Result<Answer, AskError> {
         let DataConnection { client, link } = &self.connection;
-        let headers = self.sender.headers(&request);
+        let headers = self.sender.headers(&request, Trace::header());
         let Outgoing { subject, kind: Kind::Routed { reply_to: Some(reply), .. }, body, .. } =
             &request
         else {

@@ -6,12 +6,13 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use peerd_dataplane::headers::{add, block, end};
+use peerd_dataplane::headers::{add, block, end, extended};
 use peerd_dataplane::{Publish, PublishError};
 use tokio::sync::{Notify, oneshot};
 
 use super::{Full, Kind, Outgoing};
 use crate::link::DataConnection;
+use crate::trace::Trace;
 use crate::wire::owner_request;
 use peerd_core::rejection::Rejection;
 use peerd_protocol::encoding::{
@@ -20,6 +21,7 @@ use peerd_protocol::encoding::{
 };
 use peerd_protocol::event::Omitted;
 use peerd_protocol::failure::{CallError, Failure, FailureBody};
+use peerd_protocol::trace::{TRACEPARENT, TraceParent};
 
 /// Gives outgoing messages to a connection, in the order in which they are emitted.
 #[derive(Debug)]
@@ -46,8 +48,8 @@ pub(super) struct Sender {
 /// An entry of the queue.
 #[derive(Debug)]
 enum Item {
-    /// A message.
-    Message(Outgoing),
+    /// A message, with its position in a trace.
+    Message(Outgoing, Option<TraceParent>),
     /// Notified once everything queued before it has left the queue.
     Mark(oneshot::Sender<()>),
 }
@@ -111,16 +113,17 @@ impl Sender {
 
     /// Sends a message, or queues it if there is room in the queue. Never waits.
     pub(super) fn emit(&self, mut outgoing: Outgoing) -> Result<(), Full> {
+        let trace = Trace::header();
         let mut queue = self.queue();
         // Still locked while it is given to the connection: messages leave in this order.
-        if queue.is_empty() && self.try_send(&mut outgoing).is_ok() {
+        if queue.is_empty() && self.try_send(&mut outgoing, trace).is_ok() {
             return Ok(());
         }
         if queue.len() >= self.capacity {
             self.note_dropped(Dropped::QueueFull);
             return Err(Full);
         }
-        self.push(&mut queue, Item::Message(outgoing));
+        self.push(&mut queue, Item::Message(outgoing, trace));
         Ok(())
     }
 
@@ -216,8 +219,8 @@ impl Sender {
         let mut queue = self.queue();
         let sent = loop {
             let Some(mut item) = queue.pop_front() else { break Ok(()) };
-            if let Item::Message(message) = &mut item
-                && self.try_send(message).is_err()
+            if let Item::Message(message, trace) = &mut item
+                && self.try_send(message, *trace).is_err()
             {
                 queue.push_front(item);
                 break Err(PublishError::Full);
@@ -235,12 +238,12 @@ impl Sender {
 
     /// Gives a message to the connection, if its permit is still valid. A message that can never be
     /// sent is logged, and counts as sent.
-    fn try_send(&self, message: &mut Outgoing) -> Result<(), NoRoom> {
+    fn try_send(&self, message: &mut Outgoing, trace: Option<TraceParent>) -> Result<(), NoRoom> {
         if !holds(message) {
             self.note_dropped(Dropped::NotOwner);
             return Ok(());
         }
-        let Err(error) = self.publish(message) else { return Ok(()) };
+        let Err(error) = self.publish(message, trace) else { return Ok(()) };
         match error {
             PublishError::Full | PublishError::NotConnected => return Err(NoRoom),
             PublishError::Closed => {
@@ -261,7 +264,7 @@ impl Sender {
                     return Ok(());
                 };
                 *message = small;
-                match self.publish(message) {
+                match self.publish(message, trace) {
                     Ok(()) => {}
                     Err(PublishError::Full | PublishError::NotConnected) => return Err(NoRoom),
                     Err(error) => {
@@ -278,8 +281,8 @@ impl Sender {
         Ok(())
     }
 
-    fn publish(&self, message: &Outgoing) -> Result<(), PublishError> {
-        let headers = self.headers(message);
+    fn publish(&self, message: &Outgoing, trace: Option<TraceParent>) -> Result<(), PublishError> {
+        let headers = self.headers(message, trace);
         let reply = match &message.kind {
             Kind::Routed { reply_to, .. } => reply_to.as_deref().map(str::as_bytes),
             Kind::Plain
@@ -298,7 +301,15 @@ impl Sender {
     }
 
     /// The header block of a message; empty where it has none.
-    pub(super) fn headers(&self, message: &Outgoing) -> Cow<'_, [u8]> {
+    pub(super) fn headers(&self, message: &Outgoing, trace: Option<TraceParent>) -> Cow<'_, [u8]> {
+        let headers = self.headers_of(message);
+        match trace {
+            None => headers,
+            Some(trace) => Cow::Owned(extended(&headers, TRACEPARENT, &trace.to_string())),
+        }
+    }
+
+    fn headers_of(&self, message: &Outgoing) -> Cow<'_, [u8]> {
         match &message.kind {
             Kind::Plain | Kind::Event { .. } | Kind::Answer => {
                 Cow::Borrowed(match message.encoding {

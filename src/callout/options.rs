@@ -13,9 +13,9 @@ use peerd_callout::revocation::Revocations;
 use peerd_callout::token::Rules;
 use peerd_protocol::subject::Subjects;
 
-use super::fetch;
 pub(crate) use super::fetch::is_private;
 use super::tuning::FILE_BYTES_MAX;
+use crate::http::client;
 
 /// A secret, or the file that contains it.
 #[derive(Clone)]
@@ -110,7 +110,7 @@ impl Options {
         };
         let revocations = revocations.map_err(|problem| ("callout.revocation_file", problem));
         let revocations = kept(revocations, &mut problems);
-        if let Err(problem) = fetch::trusted(self.tls_ca_file.as_deref()) {
+        if let Err(problem) = client::trusted(self.tls_ca_file.as_deref()) {
             problems.push(("callout.tls_ca_file", problem));
         }
         match (issuer, xkey, keys, revocations) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::notify::Manager;
-use super::{EXIT_FAILURE, complain, exit_code};
+use super::{EXIT_CONFIGURATION, EXIT_FAILURE, complain, exit_code};
 use crate::runtime::daemon::{Settings, serve};
 use crate::telemetry::Telemetry;
 
@@ -17,7 +17,10 @@ pub(super) async fn run(
     telemetry: Telemetry,
     warnings: Vec<String>,
 ) -> ExitCode {
-    telemetry.install();
+    let installed = match telemetry.install() {
+        Ok(installed) => installed,
+        Err(problem) => return complain(EXIT_CONFIGURATION, &problem),
+    };
     for warning in warnings {
         tracing::warn!(warning, "the configuration has a doubtful setting");
     }
@@ -52,7 +55,7 @@ pub(super) async fn run(
         tracing::info!(id, version, prefix, "ready");
         manager.ready();
     };
-    match serve(settings, shutdown, ready).await {
+    let exit_code = match serve(settings, shutdown, ready).await {
         Ok(()) => {
             tracing::info!("stopped");
             ExitCode::SUCCESS
@@ -62,5 +65,7 @@ pub(super) async fn run(
             tracing::error!(%error, exit_code, "peerd cannot continue");
             ExitCode::from(exit_code)
         }
-    }
+    };
+    installed.end().await;
+    exit_code
 }

@@ -4,15 +4,19 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hyper::Uri;
+
 use super::Config;
+use super::Trace;
 use super::problems::{Check, Problems};
 use super::relations::{self, UrlLogin};
+use crate::http::client;
 use crate::runtime::connect::NatsOptions;
 use crate::runtime::daemon::Settings;
 use crate::runtime::logins::Login;
 use crate::runtime::node::Options;
 use crate::store::provision::StreamOptions;
-use crate::telemetry::{Format, Telemetry};
+use crate::telemetry::{Format, Telemetry, Traces};
 use peerd_core;
 use peerd_core::limits::{PARTITIONS_MAX, USER_ID_MAX_BYTES};
 use peerd_protocol::encoding::Encoding;
@@ -328,7 +332,33 @@ impl Config {
         Telemetry {
             level: level.unwrap_or(LevelFilter::INFO),
             format: format.unwrap_or(Format::Pretty),
+            traces: self.traces(check),
         }
+    }
+
+    fn traces(&self, check: &mut Check) -> Option<Traces> {
+        let Trace { endpoint, sample_ratio, tls_ca_file } = &self.trace;
+        let is_ratio = (0.0..=1.0).contains(sample_ratio);
+        check.that(is_ratio, "trace.sample_ratio", "must be a number from 0 to 1");
+        let tls_ca_file = (!tls_ca_file.is_empty()).then(|| tls_ca_file.into());
+        if endpoint.is_empty() {
+            let problem = "needs trace.endpoint";
+            check.that(*sample_ratio <= 0.0, "trace.sample_ratio", problem);
+            check.that(tls_ca_file.is_none(), "trace.tls_ca_file", problem);
+            return None;
+        }
+        let problem = "is not in this build: it was built without the feature `otel`";
+        check.that(cfg!(feature = "otel"), "trace.endpoint", problem);
+        let is_address = endpoint.parse::<Uri>().is_ok_and(|address| {
+            matches!(address.scheme_str(), Some("http" | "https")) && address.host().is_some()
+        });
+        let problem = "must be an address such as http://127.0.0.1:4318, or empty";
+        check.that(is_address, "trace.endpoint", problem);
+        if let Err(problem) = client::trusted(tls_ca_file.as_deref()) {
+            check.that(false, "trace.tls_ca_file", &problem);
+        }
+        let (endpoint, sample_ratio) = (endpoint.clone(), *sample_ratio);
+        Some(Traces { endpoint, tls_ca_file, sample_ratio })
     }
 }
 

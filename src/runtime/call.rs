@@ -21,6 +21,7 @@ use super::tuning::{NO_OWNER, REPLAY_DEADLINES};
 use super::users::{Ownership, UserCell, Work};
 use crate::bus::{Bus, Incoming};
 use crate::store::Store;
+use crate::trace::Trace;
 use peerd_core::id::UserId;
 use peerd_core::rejection::Rejection;
 use peerd_protocol::encoding::Encoding;
@@ -113,6 +114,10 @@ impl<S: Store, B: Bus> Calls<S, B> {
         let duration = began.elapsed();
         self.parts.env.counters.answered(called, duration, error);
         span.record("outcome", error.map_or("ok", CallError::reason));
+        // By the convention, a server's span failed if the server did.
+        if matches!(error, Some(CallError::Failed(_))) {
+            span.record("otel.status_code", "ERROR");
+        }
         span.record("duration", field::debug(duration));
     }
 
@@ -192,9 +197,14 @@ const fn lost_lease(kind: commands::Kind) -> Option<Failure> {
     }
 }
 
-/// The span of a call. It has the user as a hash only, and never any content. Its level is debug,
-/// which release builds compile out.
+/// The span of a call: that of its trace, or one for the log at level debug, which release builds
+/// compile out. It has the user as a hash only, and never any content.
 fn span_of(called: Called, ownership: &Ownership, user: &UserId) -> Span {
+    if let Some(trace) = Trace::current() {
+        trace.is_request(label(called), ownership.partition);
+        trace.span().record("user", field::display(format_args!("{:016x}", hash_of(user))));
+        return trace.span().clone();
+    }
     tracing::debug_span!(
         "call",
         method = label(called),

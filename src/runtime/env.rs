@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,6 +19,7 @@ use crate::clock::{Clock, Now};
 use crate::storage::reads::{Pair, Storage};
 use crate::storage::unreadable::Unreadable;
 use crate::store::Store;
+use crate::trace::Trace;
 use peerd_core::id::{OrderKey, UserId};
 use peerd_core::limits::Limits;
 use peerd_protocol::encoding::Encoding;
@@ -65,6 +67,30 @@ impl Options {
     }
 }
 
+/// The tasks of an instance. A task belongs to the trace of the one that starts it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tasks(TaskTracker);
+
+impl Tasks {
+    /// Starts a task.
+    pub(super) fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        match Trace::current() {
+            None => self.0.spawn(future),
+            Some(trace) => self.0.spawn(trace.follow(future)),
+        }
+    }
+
+    /// Waits for all tasks.
+    pub(super) async fn wait(&self) {
+        self.0.close();
+        self.0.wait().await;
+        self.0.reopen();
+    }
+}
+
 /// The context of all parts.
 pub(super) struct Env<S, B> {
     pub(super) store: S,
@@ -74,7 +100,7 @@ pub(super) struct Env<S, B> {
     pub(super) clock: Clock,
     pub(super) counters: Arc<Counters>,
     /// Work that continues after its call was answered.
-    pub(super) tasks: TaskTracker,
+    pub(super) tasks: Tasks,
     /// Cancelled when the instance stops and has handed over its partitions.
     pub(super) stopping: CancellationToken,
     pub(super) pending: Arc<Pending>,
@@ -109,7 +135,7 @@ impl<S: Store, B: Bus> Env<S, B> {
             options,
             clock,
             counters: Arc::default(),
-            tasks: TaskTracker::new(),
+            tasks: Tasks::default(),
             stopping: CancellationToken::new(),
             pending: Arc::default(),
             handing_off: HandingOff::default(),

@@ -186,10 +186,7 @@ impl<S: Store, B: Bus> Node<S, B> {
 
     /// Waits for all work that continues after its call was answered.
     pub async fn settle(&self) {
-        let tasks = &self.parts.env.tasks;
-        tasks.close();
-        tasks.wait().await;
-        tasks.reopen();
+        self.parts.env.tasks.wait().await;
     }
 
     /// How many users are in memory.

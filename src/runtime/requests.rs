@@ -14,6 +14,7 @@ use super::send::{SendPath, Served};
 use super::users::Work;
 use crate::bus::{Bus, Incoming};
 use crate::store::Store;
+use crate::trace::Trace;
 use crate::wire::owner_request::{
     NoteDelivered, OwnerRequest as _, PeerPart, ReadStatus, Request, ShowStatus, WasBegun,
     WatchStatus, encode_answer,
@@ -62,6 +63,9 @@ impl<S: Store, B: Bus> Requests<S, B> {
             | Request::NoteDelivered(_) => true,
             Request::Audit(_) | Request::WasBegun(_) | Request::Settle(_) => false,
         };
+        if let Some(trace) = Trace::current() {
+            trace.is_request(request.name(), work.ownership.partition);
+        }
         if is_inquired
             && !incoming.reply_to.as_ref().is_none_or(|it| self.router.received.begin(it))
         {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use self::entry::{Entry, Headers};
+use self::entry::{EXPECTED_LAST, Entry, Headers};
 use self::incarnations::Incarnations;
 use self::publish::{Backoff, Publisher};
 use super::names::Resource;
@@ -30,6 +30,7 @@ use super::{
     Append, AppendError, Appended, Batch, Push, ReadError, Record, Start, Store, StreamId,
 };
 use crate::link::{Connection, DataConnection};
+use crate::trace::Trace;
 use peerd_protocol::encoding::CONTENT_TYPE;
 
 const MESSAGE_ID: &str = "Nats-Msg-Id";
@@ -98,7 +99,12 @@ impl JetStream {
 
 /// The subject alone selects the stream: no other stream of the account may have it.
 fn entry(Append { stream, subject, payload, expected_seq }: Append) -> Entry {
-    let (resource, headers) = (Resource::Stream(stream), Headers::Expecting(expected_seq));
+    let resource = Resource::Stream(stream);
+    let headers = if Trace::header().is_none() {
+        Headers::Expecting(expected_seq)
+    } else {
+        Headers::block([(EXPECTED_LAST, expected_seq.to_string().as_str())])
+    };
     Entry { resource, subject, headers, payload }
 }
 
@@ -111,9 +117,12 @@ impl Store for JetStream {
         expected_seq: u64,
         deadline: Instant,
     ) -> Result<u64, AppendError> {
+        let trace = Trace::current();
         let entry = entry(Append { stream, subject, payload, expected_seq });
         let published = Box::pin(self.publisher.publish(&entry, deadline));
+        let span = trace.map(|trace| trace.append(&self.names.of(stream)));
         let seq = self.waits.of(Operation::Append, published).await?;
+        drop(span);
         self.watermarks.raise(stream, seq);
         Ok(seq)
     }
@@ -126,12 +135,20 @@ impl Store for JetStream {
     ) {
         let (stream, watermarks) = (append.stream, self.watermarks.clone());
         let (waits, began) = (self.waits.clone(), Instant::now());
-        self.publisher.publish_then(entry(append), deadline, move |appended| {
+        let then = move |appended| {
             then(waits.of_append(began, appended).inspect(move |outcome| {
                 if let Ok(seq) = outcome {
                     watermarks.raise(stream, *seq);
                 }
             }));
+        };
+        let Some(trace) = Trace::current() else {
+            return self.publisher.publish_then(entry(append), deadline, then);
+        };
+        let span = trace.append(&self.names.of(stream));
+        self.publisher.publish_then(entry(append), deadline, move |appended| {
+            drop(span);
+            Trace::scope(Some(trace), || then(appended));
         });
     }
 

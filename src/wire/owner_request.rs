@@ -112,6 +112,25 @@ pub enum Request {
 }
 
 impl Request {
+    /// The name in traces.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Deliver(_) => "owner_request.deliver",
+            Self::MaySend(_) => "owner_request.may_send",
+            Self::FindRepeat(_) => "owner_request.find_repeat",
+            Self::FollowLog(_) => "owner_request.follow_log",
+            Self::Audit(_) => "owner_request.audit",
+            Self::WasBegun(_) => "owner_request.was_begun",
+            Self::Settle(_) => "owner_request.settle",
+            Self::PeerPart(_) => "owner_request.peer_part",
+            Self::ReadStatus(_) => "owner_request.read_status",
+            Self::WatchStatus(_) => "owner_request.watch_status",
+            Self::ShowStatus(_) => "owner_request.show_status",
+            Self::NoteDelivered(_) => "owner_request.note_delivered",
+        }
+    }
+
     /// Reads a request to the owner of `user`.
     pub fn decode(bytes: &[u8], user: &UserId) -> Result<Self, RecordError> {
         let request = match tag(bytes, KIND)? {

@@ -195,5 +195,17 @@ pub fn end(block: &mut Vec<u8>) {
     block.extend_from_slice(b"\r\n");
 }
 
+/// An ended block, or none, with one more header.
+#[must_use]
+pub fn extended(ended: &[u8], name: &str, value: &str) -> Vec<u8> {
+    let mut more = match ended.strip_suffix(b"\r\n") {
+        Some(headers) => headers.to_vec(),
+        None => block(),
+    };
+    add(&mut more, name, value);
+    end(&mut more);
+    more
+}
+
 #[cfg(test)]
 mod tests;

@@ -120,7 +120,7 @@ impl<'de, const MAX_BYTES: usize> Deserialize<'de> for LineOrNumber<MAX_BYTES> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either<const MAX_BYTES: usize>;
 
-        impl<'de, const MAX_BYTES: usize> Visitor<'de> for Either<MAX_BYTES> {
+        impl<const MAX_BYTES: usize> Visitor<'_> for Either<MAX_BYTES> {
             type Value = LineOrNumber<MAX_BYTES>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -26,5 +26,6 @@ pub mod reply_tree;
 pub mod size;
 pub mod subject;
 pub mod time;
+pub mod trace;
 pub mod user_info;
 pub mod value;

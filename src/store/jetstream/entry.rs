@@ -6,6 +6,8 @@ use peerd_dataplane::headers::{add, block, end};
 
 use crate::store::names::Resource;
 use crate::store::tuning::EXPECTING_BYTES;
+use crate::trace::Trace;
+use peerd_protocol::trace::TRACEPARENT;
 
 /// The header with the expected last sequence of the subject.
 pub(super) const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
@@ -52,11 +54,14 @@ impl Entry {
 }
 
 impl Headers {
-    /// A block of headers.
+    /// A block of headers, with the trace of the task that runs.
     pub(super) fn block<'h>(all: impl IntoIterator<Item = (&'h str, &'h str)>) -> Self {
         let mut headers = block();
         for (name, value) in all {
             add(&mut headers, name, value);
+        }
+        if let Some(trace) = Trace::header() {
+            add(&mut headers, TRACEPARENT, &trace.to_string());
         }
         end(&mut headers);
         Self::Block(headers)

@@ -1,0 +1,239 @@
+//! A message can be followed through two instances.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
+use prost::Message as _;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use super::world::{World, text_to};
+use crate::support::{Client, Nats, Peerd, login, partition};
+
+const PARTITIONS: u32 = 8;
+const DEADLINE: Duration = Duration::from_secs(20);
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const CALLER: &str = "b7ad6b7169203331";
+
+/// A collector that takes OTLP over HTTP.
+struct Collector {
+    address: String,
+    exported: mpsc::UnboundedReceiver<ResourceSpans>,
+    task: AbortHandle,
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Collector {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (export, exported) = mpsc::unbounded_channel();
+        let task = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let export = export.clone();
+                let take = service_fn(move |request: Request<Incoming>| {
+                    let export = export.clone();
+                    async move {
+                        assert_eq!(request.uri().path(), "/v1/traces");
+                        let body = request.into_body().collect().await.unwrap().to_bytes();
+                        let body = ExportTraceServiceRequest::decode(body).unwrap();
+                        for spans in body.resource_spans {
+                            // The test may have ended.
+                            let _ = export.send(spans);
+                        }
+                        Ok::<_, Infallible>(Response::new(Full::new(Bytes::new())))
+                    }
+                });
+                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), take));
+            }
+        });
+        Self { address, exported, task: task.abort_handle() }
+    }
+
+    /// The exported spans until `is_whole`, each with the process that made it.
+    async fn until(&mut self, is_whole: impl Fn(&[(i64, Span)]) -> bool) -> Vec<(i64, Span)> {
+        let mut all = Vec::new();
+        while !is_whole(&all) {
+            let next = timeout(DEADLINE, self.exported.recv()).await;
+            let spans = next.unwrap_or_else(|_| panic!("only {all:?}")).unwrap();
+            let resource = spans.resource.unwrap();
+            let attribute = |key: &str| {
+                let found = resource.attributes.iter().find(|found| found.key == key);
+                found.and_then(|found| found.value.clone()?.value)
+            };
+            let name = Attribute::StringValue("peerd".to_owned());
+            assert_eq!(attribute("service.name"), Some(name));
+            let Some(Attribute::IntValue(process)) = attribute("process.pid") else {
+                panic!("no process: {resource:?}")
+            };
+            for scope in spans.scope_spans {
+                all.extend(scope.spans.into_iter().map(|span| (process, span)));
+            }
+        }
+        all
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Two users whose owners are different instances, if each owns one half of the partitions: such a
+/// pair is found by trying.
+fn users() -> Vec<String> {
+    let mut users: Vec<String> = Vec::new();
+    let mut taken = HashSet::new();
+    for number in 0.. {
+        let user = format!("user{number}");
+        if taken.insert(partition(&user, PARTITIONS)) {
+            users.push(user);
+        }
+        if users.len() == PARTITIONS as usize {
+            break;
+        }
+    }
+    users
+}
+
+#[tokio::test]
+async fn one_message_is_followed_through_two_instances() {
+    let (nats, mut collector) = (Nats::start().await, Collector::start().await);
+    let settings = [
+        ("PEERD__TRACE__ENDPOINT", collector.address.as_str()),
+        ("PEERD__LOG__FORMAT", "json"),
+        // It exports every second.
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+    ];
+    let _instances = [
+        Peerd::start_with(&nats.url(), &settings).await,
+        Peerd::start_with(&nats.url(), &settings).await,
+    ];
+    let client = Client::connect(&nats.url()).await;
+    let users = users();
+    for user in &users {
+        login(&client, user).await;
+    }
+    // One of these is owned by another instance than the first user.
+    let (from, others) = users.split_first().unwrap();
+    let mut events = client.nats().subscribe("peer.event.*.peer_message_received").await.unwrap();
+    client.round_trip().await;
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("traceparent", format!("00-{TRACE}-{CALLER}-01"));
+    for to in others {
+        let body = serde_json::to_vec(&text_to(to, "a secret of ours")).unwrap();
+        let subject = format!("peer.api.{from}.send_peer_message");
+        let sending = client.nats().request_with_headers(subject, headers.clone(), body.into());
+        let reply = timeout(DEADLINE, sending).await.unwrap().unwrap();
+        let reply = reply.headers.unwrap();
+        assert!(reply.get("Nats-Service-Error").is_none(), "{reply:?}");
+        let event = timeout(DEADLINE, events.next()).await.unwrap().unwrap();
+        let position = event.headers.unwrap().get("traceparent").unwrap().to_string();
+        assert!(position.starts_with(&format!("00-{TRACE}-")), "{position}");
+        assert!(!position.contains(CALLER), "below a span of peerd");
+    }
+    // The records have it, too.
+    let jetstream = async_nats::jetstream::new(client.nats().clone());
+    let name = format!("PEER_LOG_{}", partition(&others[0], PARTITIONS));
+    let log = jetstream.get_stream(name).await.unwrap();
+    let subject = format!("peer.log.*.{}.{from}", others[0]);
+    let record = log.get_last_raw_message_by_subject(&subject).await.unwrap();
+    assert!(record.headers.get("traceparent").unwrap().as_str().contains(TRACE));
+
+    let is_whole = |all: &[(i64, Span)]| {
+        let delivered = all.iter().filter(|(_, span)| span.name == "owner_request.deliver");
+        let calls = all.iter().filter(|(_, span)| span.name == "send_peer_message");
+        delivered.count() > 0 && calls.count() == others.len()
+    };
+    let all = collector.until(is_whole).await;
+    assert!(all.iter().all(|(_, span)| hex(&span.trace_id) == TRACE), "only what was asked for");
+    let by_id = |id: &[u8]| all.iter().find(|(_, span)| span.span_id == id);
+    let (there, delivered) =
+        all.iter().find(|(_, span)| span.name == "owner_request.deliver").unwrap();
+    let (here, call) = by_id(&delivered.parent_span_id).unwrap();
+    assert_eq!(
+        (call.name.as_str(), hex(&call.parent_span_id)),
+        ("send_peer_message", CALLER.into())
+    );
+    assert_ne!(here, there, "another process");
+    let (appended_by, _) = all
+        .iter()
+        .find(|(_, span)| span.name == "append" && span.parent_span_id == delivered.span_id)
+        .unwrap();
+    assert_eq!(appended_by, there);
+    let text = format!("{all:?}");
+    assert!(!text.contains("a secret") && !text.contains(from.as_str()), "{text}");
+}
+
+#[tokio::test]
+async fn a_share_of_the_other_calls_is_traced_and_a_missing_collector_is_logged_once() {
+    let mut collector = Collector::start().await;
+    let world = World::with(&[
+        ("PEERD__TRACE__ENDPOINT", collector.address.as_str()),
+        ("PEERD__TRACE__SAMPLE_RATIO", "0.5"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+    ])
+    .await;
+    world.login(&["alice"]).await;
+    for _ in 0..9 {
+        world.ok("alice", "heartbeat", json!({})).await;
+    }
+    let all = collector.until(|all| all.len() >= 5).await;
+    assert_eq!(all.len(), 5, "of ten calls: {all:?}");
+    assert!(all.iter().all(|(_, span)| span.parent_span_id.is_empty()));
+    drop(collector);
+    let missing = "cannot export traces";
+    timeout(DEADLINE, async {
+        while !world.peerd.log().contains(missing) {
+            world.ok("alice", "heartbeat", json!({})).await;
+        }
+    })
+    .await
+    .expect("the log says that it is gone");
+    assert_eq!(world.peerd.log().matches(missing).count(), 1);
+}
+
+#[tokio::test]
+async fn a_line_of_a_traced_call_names_the_trace_without_a_collector() {
+    let mut world = World::with(&[("PEERD__LOG__FORMAT", "json")]).await;
+    world.login(&["alice", "bob"]).await;
+    let mut events = world.client.nats().subscribe("peer.event.bob.>").await.unwrap();
+    world.client.round_trip().await;
+    let mut headers = async_nats::HeaderMap::new();
+    let position = format!("00-{TRACE}-{CALLER}-00");
+    headers.insert("traceparent", position.as_str());
+    let body = serde_json::to_vec(&text_to("bob", "hello")).unwrap();
+    let subject = "peer.api.alice.send_peer_message";
+    let sending = world.client.nats().request_with_headers(subject, headers, body.into());
+    timeout(DEADLINE, sending).await.unwrap().unwrap();
+    let event = timeout(DEADLINE, events.next()).await.unwrap().unwrap();
+    assert_eq!(event.headers.unwrap().get("traceparent").unwrap().as_str(), position);
+    // One that is no position is no trace, and no error.
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("traceparent", "00-zz");
+    let body = serde_json::to_vec(&text_to("bob", "again")).unwrap();
+    let sending = world.client.nats().request_with_headers(subject, headers, body.into());
+    let reply = timeout(DEADLINE, sending).await.unwrap().unwrap();
+    assert!(reply.headers.unwrap().get("traceparent").is_none());
+    assert!(world.peerd.is_running());
+}
