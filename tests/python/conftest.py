@@ -21,7 +21,7 @@ from client import DEADLINE_S, Json, MessagePack, User
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORDS = {
     f"{user.upper()}_PASSWORD": f"{user}-secret"
-    for user in ("peerd", "operator", "alice", "bob", "app", "gateway", "leaf", "route")
+    for user in ("peerd", "operator", "alice", "bob", "app", "gateway", "leaf", "route", "admin")
 }
 POLL_S = 0.02
 TEST_S = 120
