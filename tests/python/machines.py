@@ -56,12 +56,12 @@ class Step:
         self.shown = [line.strip() for line in (match["shown"] or "").splitlines() if line.strip()]
 
     def missing(self, output):
-        """The first shown line that the output lacks; `…` stands for anything."""
-        output = " ".join(output.split())
-        for line in self.shown:
-            pattern = ".*?".join(re.escape(" ".join(part.split())) for part in line.split("…"))
-            if not re.search(pattern, output):
-                return line
+        """The first shown line that is no line of the output; `…` stands for anything."""
+        lines = [" ".join(line.split()) for line in output.splitlines()]
+        for shown in self.shown:
+            pattern = re.compile(".*".join(map(re.escape, shown.split("…"))))
+            if not any(map(pattern.fullmatch, lines)):
+                return shown
         return None
 
 
