@@ -27,10 +27,10 @@ SETTINGS = {
 TEXT = PAGE.read_text("utf-8")
 TOML = TEXT.split("```toml\n")[1].split("```")[0]
 ONE_NODE = TEXT.split("nats.conf` of a single node:\n\n```\n")[1].split("```")[0]
-# How soon an outage must show, on a machine with much other work; monitoring.rs demands ten seconds.
+# How soon an outage must show, also on a busy machine; monitoring.rs demands ten seconds.
 SHOWN_S = 20
-# Calls that are repeated while instances and configurations change in order: nats-servers drop calls
-# between nodes when an instance stops, and replies when they reload.
+# Calls that are repeated while instances and configurations change in order: nats-servers drop
+# calls between nodes when an instance stops, and replies when they reload.
 MOST_REPEATS = 20
 NEW_PASSWORD = {"PEERD_2_PASSWORD": "peerd-2-secret"}
 
