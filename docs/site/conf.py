@@ -49,6 +49,7 @@ docs/guarantees
 :caption: Operate
 deploy/README
 Configuration <config/peerd>
+docs/operations
 docs/login
 docs/monitoring
 docs/nats-cli

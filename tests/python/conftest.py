@@ -22,7 +22,7 @@ from package import PackageUser
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORDS = {
     f"{user.upper()}_PASSWORD": f"{user}-secret"
-    for user in ("peerd", "operator", "alice", "bob", "app", "gateway", "leaf", "route")
+    for user in ("peerd", "operator", "alice", "bob", "app", "gateway", "leaf", "route", "admin")
 }
 POLL_S = 0.02
 TEST_S = 120

@@ -125,7 +125,7 @@ impl JetStream {
             if let Some(answer) = answer {
                 if let Ok(info) = serde_json::from_slice::<StreamInfo>(&answer.payload) {
                     let last_seq = info.state.last_seq;
-                    if self.incarnations.is_another(stream, unix_ms(&info.created)) {
+                    if self.incarnations.is_another(stream, info.birth()) {
                         self.watermarks.lower(stream, last_seq);
                     }
                     self.watermarks.raise(stream, last_seq);
