@@ -8,6 +8,7 @@ mod connection;
 mod introspect;
 mod new_seed;
 pub mod readable;
+mod schema;
 mod serve;
 mod status;
 mod streams;
@@ -80,6 +81,13 @@ enum Command {
         /// Commands of the `nats` command line, manifests for NACK, or JSON.
         #[arg(long, value_enum, default_value_t = streams::Form::Nats)]
         form: streams::Form,
+    },
+    /// Print the contract for machines: subjects, requests, replies and events.
+    #[command(after_help = schema::HELP)]
+    Schema {
+        /// One document with all, or the schemas of the bodies alone.
+        #[arg(long, value_enum, default_value_t = schema::Format::Asyncapi)]
+        format: schema::Format,
     },
     /// Describe the command line to the `nats` command line, for which peerd can be a plugin.
     #[command(long_flag = "fisk-introspect", hide = true)]
@@ -225,6 +233,7 @@ impl Arguments {
                 Ok((_, settings, _)) => streams::run(&settings, form),
                 Err(problems) => refuse(&problems),
             },
+            Command::Schema { format } => schema::run(format),
             Command::Introspect => introspect::run(),
             Command::NewSeed { of, file } => new_seed::run(of, &file),
             Command::Call { user, method, json } => {

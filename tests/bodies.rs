@@ -6,11 +6,7 @@ use std::sync::Arc;
 
 use peerd::runtime::commands::Method;
 use peerd::runtime::commands::add_users_to_blacklist::BlacklistChanged;
-use peerd::runtime::commands::check_user_is_in_blacklist::IsBlocked;
-use peerd::runtime::commands::heartbeat::LastSeen;
-use peerd::runtime::commands::login::LoggedIn;
 use peerd::runtime::commands::query_changes::Changes;
-use peerd::runtime::commands::query_conversation_total_unread_message_count::TotalUnread;
 use peerd::runtime::commands::query_message_receipts_info::Receipts;
 use peerd::runtime::commands::query_message_replied_list::RepliedList;
 use peerd::runtime::commands::send_message_receipts_read::Confirmed;
@@ -31,16 +27,17 @@ use peerd_core::reply::{Original, Reference, Reply as ReplyTo};
 use peerd_core::send::Push;
 use peerd_core::user_info::{FullUserInfo, Profile, UserInfo};
 use peerd_core::user_status::{CustomStatus, OnlineStatus, UserStatus};
+use peerd_protocol::api::{Empty, IsBlocked, LastSeen, LoggedIn, OfflinePush, TotalUnread};
 use peerd_protocol::encoding::{Encode as _, Encoding};
-use peerd_protocol::event::{EventBody, LiveBody};
+use peerd_protocol::event::{self, Bundle, EventBody, LiveBody, LiveEvent as _, Omitted};
 use peerd_protocol::failure::{CallError, Failure, FailureBody};
 use peerd_protocol::fit;
-use peerd_protocol::push::PushBody;
 use peerd_protocol::reply::{
-    Blacklist, Changed, Conversations, Empty, History, OneConversation, Reply, Sent, Shown,
+    Blacklist, Changed, Conversations, History, OneConversation, Reply, Sent, Shown,
 };
 use peerd_protocol::reply_tree::{RepliedCountChanged, RootState};
 use peerd_protocol::size::Room;
+use peerd_testkit::typed;
 use serde::Serialize;
 
 const KEY: u64 = 52_323_942_400_000;
@@ -169,36 +166,63 @@ fn hex(body: &impl Serialize) -> String {
     hex.concat()
 }
 
-fn reply(reply: &impl Reply) -> String {
-    json(&reply.body(Shown { viewer: &user("bob"), content_max: None }))
+/// The reply to a method, which clients can read in both encodings.
+fn reply(method: &str, reply: &impl Reply) -> String {
+    reply_to("bob", method, reply)
 }
 
+fn reply_to(viewer: &str, method: &str, reply: &impl Reply) -> String {
+    let viewer = user(viewer);
+    let body = reply.body(Shown { viewer: &viewer, content_max: None });
+    each_encoding(&body, |encoding, body| typed::check_reply(method, encoding, body));
+    json(&body)
+}
+
+/// An event of the contract, which clients can read in both encodings.
 fn event(event: &Event) -> String {
     let revision = Revision { current: KEY, previous: KEY - 4096 };
-    json(&EventBody { event, revision, viewer: &user("bob"), content_max: None })
+    let body = EventBody { event, revision, viewer: &user("bob"), content_max: None };
+    let name = event::name(event);
+    each_encoding(&body, |encoding, body| typed::check_event(name, encoding, body));
+    json(&body)
+}
+
+fn each_encoding(body: &impl Serialize, check: impl Fn(peerd_testkit::Encoding, &[u8])) {
+    let encode = |encoding: Encoding| encoding.encode(body).expect("fits");
+    check(peerd_testkit::Encoding::Json, &encode(Encoding::Json));
+    check(peerd_testkit::Encoding::MessagePack, &encode(Encoding::MessagePack));
 }
 
 #[test]
 fn replies_of_sessions() {
-    let totals = Totals { unmuted: 3, all: 5 };
+    let totals = TotalUnread {
+        unread_message_count: 3,
+        unread_message_count_including_muted: 5,
+        revision: KEY,
+    };
     let logged_in = LoggedIn {
         session_id: "S1".into(),
         server_time_ms: AT_MS,
         heartbeat_interval_ms: 10_000,
-        total_unread_message_count: totals.unmuted,
+        total_unread_message_count: 3,
         revision: KEY,
     };
-    insta::assert_snapshot!("reply_login", reply(&logged_in));
-    insta::assert_snapshot!("reply_empty", reply(&Empty {}));
-    insta::assert_snapshot!("reply_heartbeat", reply(&LastSeen { server_time_ms: AT_MS }));
-    insta::assert_snapshot!("reply_totals", reply(&TotalUnread { totals, revision: KEY }));
+    insta::assert_snapshot!("reply_login", reply("login", &logged_in));
+    insta::assert_snapshot!("reply_empty", reply("logout", &Empty {}));
+    insta::assert_snapshot!(
+        "reply_heartbeat",
+        reply("heartbeat", &LastSeen { server_time_ms: AT_MS })
+    );
+    insta::assert_snapshot!(
+        "reply_totals",
+        reply("query_conversation_total_unread_message_count", &totals)
+    );
 }
 
 #[test]
 fn replies_with_messages() {
     let sent = |content| Sent { message: Arc::new(message(content)), is_duplicate: false };
-    let as_sender =
-        |reply: &Sent| json(&reply.body(Shown { viewer: &user("alice"), content_max: None }));
+    let as_sender = |reply: &Sent| reply_to("alice", "send_peer_message", reply);
     insta::assert_snapshot!("reply_sent_text", as_sender(&sent(text("hello"))));
     let command = sent(Content::Command { message: vec![0, 1, 254, 255] });
     insta::assert_snapshot!("reply_sent_command", as_sender(&command));
@@ -210,9 +234,9 @@ fn replies_with_messages() {
     insta::assert_snapshot!("reply_sent_with_receipt", as_sender(&with_receipt));
     let messages = all_contents().into_iter().map(|content| Arc::new(message(content))).collect();
     let history = History { other: user("alice"), messages, backwards: true };
-    insta::assert_snapshot!("reply_history_of_all_types", reply(&history));
+    insta::assert_snapshot!("reply_history_of_all_types", reply("query_history_message", &history));
     let nothing = History { other: user("alice"), messages: vec![], backwards: false };
-    insta::assert_snapshot!("reply_history_empty", reply(&nothing));
+    insta::assert_snapshot!("reply_history_empty", reply("query_history_message", &nothing));
 }
 
 #[test]
@@ -228,27 +252,30 @@ fn replies_with_conversations() {
     };
     let marked_unread = ConversationView { is_marked_unread: true, ..conversation(None) };
     let list = Conversations(vec![pinned, marked_unread, conversation(Some(bare()))]);
-    insta::assert_snapshot!("reply_list", reply(&list));
+    insta::assert_snapshot!("reply_list", reply("query_conversation_list", &list));
     let one = OneConversation(conversation(Some(bare())));
-    insta::assert_snapshot!("reply_conversation", reply(&one));
+    insta::assert_snapshot!("reply_conversation", reply("query_conversation", &one));
     let receipts = Receipts {
         infos: vec![receipt(ReceiptStatus::Processing), receipt(ReceiptStatus::Done)],
         error_ids: vec![MessageId::new(OrderKey(KEY + 1), Partition(3))],
     };
-    insta::assert_snapshot!("reply_receipts", reply(&receipts));
+    insta::assert_snapshot!("reply_receipts", reply("query_message_receipts_info", &receipts));
     let confirmed = Confirmed { other: user("alice"), error_ids: receipts.error_ids };
-    insta::assert_snapshot!("reply_confirmed", reply(&confirmed));
-    insta::assert_snapshot!("reply_changed", reply(&Changed(user("alice"))));
+    insta::assert_snapshot!("reply_confirmed", reply("send_message_receipts_read", &confirmed));
+    insta::assert_snapshot!(
+        "reply_changed",
+        reply("set_conversation_draft", &Changed(user("alice")))
+    );
     let changes = |is_reset, is_blacklist_changed| Changes {
         is_reset,
         conversations: Conversations(vec![conversation(None)]),
         is_blacklist_changed,
         revision: KEY,
     };
-    insta::assert_snapshot!("reply_changes", reply(&changes(false, true)));
-    insta::assert_snapshot!("reply_changes_reset", reply(&changes(true, false)));
+    insta::assert_snapshot!("reply_changes", reply("query_changes", &changes(false, true)));
+    insta::assert_snapshot!("reply_changes_reset", reply("query_changes", &changes(true, false)));
     let marked = Marked { refused: vec![user("bob"), user("carol")] };
-    insta::assert_snapshot!("reply_marked", reply(&marked));
+    insta::assert_snapshot!("reply_marked", reply("set_conversation_mark", &marked));
 }
 
 fn info(id: &str, name: &str) -> UserInfo {
@@ -259,13 +286,16 @@ fn info(id: &str, name: &str) -> UserInfo {
 fn replies_about_the_block_list() {
     let refused = vec![(user("bob"), BlockRefusal::OwnId), (user("carol"), BlockRefusal::Full)];
     let changed = BlacklistChanged { refused };
-    insta::assert_snapshot!("reply_blacklist_changed", reply(&changed));
+    insta::assert_snapshot!("reply_blacklist_changed", reply("add_users_to_blacklist", &changed));
     let users =
         vec![(info("alice", "Alice"), BlockNumber(9)), (info("carol", ""), BlockNumber(KEY))];
     let page = |has_more| Blacklist { users: users.clone(), has_more };
-    insta::assert_snapshot!("reply_blacklist", reply(&page(true)));
-    insta::assert_snapshot!("reply_blacklist_last", reply(&page(false)));
-    insta::assert_snapshot!("reply_is_blocked", reply(&IsBlocked { is_user_in_blacklist: true }));
+    insta::assert_snapshot!("reply_blacklist", reply("query_blacklist", &page(true)));
+    insta::assert_snapshot!("reply_blacklist_last", reply("query_blacklist", &page(false)));
+    insta::assert_snapshot!(
+        "reply_is_blocked",
+        reply("check_user_is_in_blacklist", &IsBlocked { is_user_in_blacklist: true })
+    );
 }
 
 /// The schema of each method's request.
@@ -350,6 +380,24 @@ fn events() {
     insta::assert_snapshot!("event_connection_state_changed", event(&kicked));
 }
 
+/// A bundle has the same events, and a message that is too large has none.
+#[test]
+fn messages_with_several_events_and_with_none() {
+    let received = Event::PeerMessageReceived {
+        messages: vec![bare()].into(),
+        from: user("alice"),
+        offline: false,
+    };
+    let events = [received, Event::TotalChanged(Totals { unmuted: 3, all: 5 })];
+    let revision = Revision { current: KEY, previous: KEY };
+    let bundle = Bundle { events: &events, revision, viewer: &user("bob"), content_max: None };
+    each_encoding(&bundle, |encoding, body| typed::check_event(event::BUNDLE, encoding, body));
+    for name in ["conversation_changed", event::BUNDLE] {
+        let omitted = Omitted { revision };
+        each_encoding(&omitted, |encoding, body| typed::check_event(name, encoding, body));
+    }
+}
+
 #[test]
 fn events_about_users() {
     let blocked = |action| Event::BlacklistChanged { action, users: vec![info("alice", "Alice")] };
@@ -419,7 +467,11 @@ fn errors() {
     ];
     let rejections = rejections.into_iter().map(CallError::from);
     let errors = rejections.chain(failures.into_iter().map(CallError::from));
-    let body = |error: &CallError, method| json(&FailureBody { error, method });
+    let body = |error: &CallError, method| {
+        let body = FailureBody { error, method };
+        each_encoding(&body, typed::check_failure);
+        json(&body)
+    };
     let mut bodies: Vec<String> = errors.map(|error| body(&error, "login")).collect();
     bodies.push(body(&Failure::OutcomeUnknown.into(), "send_message"));
     insta::assert_snapshot!("errors", bodies.join("\n"));
@@ -434,7 +486,7 @@ fn an_offline_push() {
         resources_id: "R".into(),
         thread_id: "H".into(),
     };
-    insta::assert_snapshot!("push", json(&PushBody::new(&push, &bare(), 3)));
+    insta::assert_snapshot!("push", json(&OfflinePush::new(&push, &bare(), 3)));
 }
 
 /// `MessagePack` with named fields, numbers in their shortest form, bytes as `bin`.
@@ -491,11 +543,17 @@ fn replies_to_messages() {
         count: 3,
         each_max: None,
     };
-    insta::assert_snapshot!("reply_replied_list", reply(&list));
+    insta::assert_snapshot!("reply_replied_list", reply("query_message_replied_list", &list));
     let gone = RepliedList { root: RootState::Deleted, messages: vec![], up_to: None, ..list };
-    insta::assert_snapshot!("reply_replied_list_of_deleted", reply(&gone));
+    insta::assert_snapshot!(
+        "reply_replied_list_of_deleted",
+        reply("query_message_replied_list", &gone)
+    );
     let changed = RepliedCountChanged::new(id, &bob, 3);
-    let changed = json(&LiveBody::at(&changed, KEY));
+    let changed = LiveBody::at(&changed, KEY);
+    let name = RepliedCountChanged::NAME;
+    each_encoding(&changed, |encoding, body| typed::check_event(name, encoding, body));
+    let changed = json(&changed);
     insta::assert_snapshot!("event_message_replied_count_changed", changed);
 }
 

@@ -140,6 +140,7 @@ mod tests {
             "serve",
             "check-config",
             "streams",
+            "schema",
             "new-seed",
             "call",
             "bench",

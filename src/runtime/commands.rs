@@ -202,7 +202,7 @@ fn schema_of<C: Command>() -> Schema {
 }
 
 /// No number of the protocol is larger than what every JSON reader holds exactly.
-fn bounded(schema: &mut Schema) {
+pub(crate) fn bounded(schema: &mut Schema) {
     if schema.get("format").is_some_and(|format| format == "uint64") {
         schema.insert("maximum".to_owned(), NUMBER_MAX.into());
     }

@@ -5,8 +5,8 @@ use bytes::Bytes;
 
 use peerd_core::message::Message;
 use peerd_core::send::Push;
+use peerd_protocol::api::OfflinePush;
 use peerd_protocol::encoding::{Encode as _, EncodeError, Encoding};
-use peerd_protocol::push::PushBody;
 use peerd_protocol::subject::{Subjects, Token};
 
 /// The subject of the pushes for a user.
@@ -22,5 +22,5 @@ pub fn encode(
     badge: u64,
     encoding: Encoding,
 ) -> Result<Bytes, EncodeError> {
-    encoding.encode(&PushBody::new(push, message, badge))
+    encoding.encode(&OfflinePush::new(push, message, badge))
 }

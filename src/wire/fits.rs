@@ -24,10 +24,10 @@ use peerd_core::receive::Placed;
 use peerd_core::reply::{Original, Reference, Reply};
 use peerd_core::send::{Delivery, Push, Send, SendOptions};
 use peerd_core::user_info::{Profile, UserInfo};
+use peerd_protocol::api::OfflinePush;
 use peerd_protocol::encoding::{Encode as _, Encoding};
 use peerd_protocol::event::EventBody;
 use peerd_protocol::fit;
-use peerd_protocol::push::PushBody;
 use peerd_protocol::reply::{Blacklist, Conversations, History, OneConversation, Sent};
 use peerd_protocol::reply::{Reply as _, Shown};
 use peerd_protocol::size::Room;
@@ -262,7 +262,7 @@ proptest! {
                 bodies.push(encoding.encode(&body).expect("written"));
             }
             if let Some(push) = &send.options.push {
-                bodies.push(encoding.encode(&PushBody::new(push, &message, LARGEST)).expect("fits"));
+                bodies.push(encoding.encode(&OfflinePush::new(push, &message, LARGEST)).expect("fits"));
             }
             for body in bodies {
                 prop_assert!(body.len() <= most, "{} of {most}", body.len());

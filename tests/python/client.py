@@ -1,4 +1,7 @@
-"""A client of peerd for one user, written from docs/protocol.md and nothing else."""
+"""A client of peerd for one user, written from docs/protocol.md and nothing else.
+
+All that it sends and receives is compared with the schemas of the contract.
+"""
 
 import asyncio
 import base64
@@ -6,6 +9,7 @@ import json
 from dataclasses import dataclass
 
 import msgpack
+import schemas
 
 TEXT, COMMAND, IMAGE, BARRAGE, CUSTOM = 1, 2, 11, 20, 200
 PEER, GROUP = 0, 2
@@ -91,6 +95,7 @@ def read_reply(reply, codec):
     if "Nats-Service-Error-Code" not in headers:
         assert "Nats-Service-Error" not in headers
         return body
+    schemas.check(schemas.FAILURE, body)
     assert headers["Nats-Service-Error"]
     assert headers["Nats-Service-Error-Code"] == str(body["code"])
     raise Rejected(body["code"], body["reason"], body["message"], body.get("retryAfterMs"))
@@ -132,7 +137,10 @@ class User:
         """Calls in this user's encoding; returns the reply's body or raises `Rejected`."""
         data = self.codec.encode(body or {})
         reply = await self.request(method, data, self.codec.content_type)
-        return read_reply(reply, self.codec)
+        reply = read_reply(reply, self.codec)
+        schemas.check_request(method, body or {})
+        schemas.check_reply(method, reply)
+        return reply
 
     async def send(self, other, message, **config):
         """Sends a message to another user and returns the sent result."""
@@ -150,6 +158,7 @@ class User:
         assert body["revision"] == self.revision or body["previousRevision"] == self.revision
         self.revision = body["revision"]
         name = message.subject.rsplit(".", 1)[1]
+        schemas.check_event(name, body)
         if name != BUNDLE:
             return name, body
         revisions = {field: body[field] for field in ("revision", "previousRevision")}

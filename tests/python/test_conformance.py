@@ -13,6 +13,7 @@ import subprocess
 
 import conformance_calls
 import pytest
+import schemas
 from client import CODECS, Rejected, User
 from conformance import (
     PACKAGES,
@@ -118,6 +119,17 @@ def recorded(typings, tmp_path_factory):
     folder = tmp_path_factory.mktemp("conformance")
     with nats_server(folder) as url, peerd(folder, url, Json):
         yield asyncio.run(record(url, typings))
+
+
+def test_every_body_is_valid_by_its_schema_and_every_schema_is_used(recorded):
+    """The requests and replies were compared when they were made."""
+    for _, name, body in recorded.events:
+        schemas.check_event(name, body)
+    used = {f"reply.{method}" for method in recorded.methods()}
+    used |= {f"event.{name}" for _, name, _ in recorded.events}
+    defined = {name for name in schemas.DEFINITIONS if name.startswith(("reply.", "event."))}
+    # Bundles are an option of the configuration.
+    assert used == defined - {"event.bundle"}
 
 
 @pytest.fixture(scope="module")

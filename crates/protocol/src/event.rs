@@ -5,13 +5,15 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::ser::{SerializeSeq as _, SerializeStruct as _, Serializer};
 
+pub use super::api::BUNDLE;
+use super::api::UserRule;
 use super::message::{ConversationBody, MessageBody};
 use super::object::NAMED;
 use super::object::{IS_CONTENT_OMITTED, PEER};
 use super::reaction::{Changed, UserChanges};
 use super::receipt::ReceiptBody;
 use super::reply::{Messages, UserInfos};
-use super::user_info::{FullUserInfoBody, UserRuleBody, UserStatusBody};
+use super::user_info::{FullUserInfoBody, UserStatusBody};
 use peerd_core::conversation::{ConversationEvent, ConversationView};
 use peerd_core::event::{DeleteType, Event, Revision};
 use peerd_core::id::UserId;
@@ -105,9 +107,6 @@ pub struct EventBody<'a> {
     /// without its content.
     pub content_max: Option<usize>,
 }
-
-/// The name in the subject of a [`Bundle`].
-pub const BUNDLE: &str = "bundle";
 
 /// All events of one change of one user in one body, in their order.
 pub struct Bundle<'a> {
@@ -267,7 +266,7 @@ impl Serialize for Shown<'_> {
                     .serialize(serializer)
             }
             Event::UserRuleUpdated(privacy) => {
-                RuleUpdated { user_rule: UserRuleBody::of(*privacy), revision, previous_revision }
+                RuleUpdated { user_rule: UserRule::of(*privacy), revision, previous_revision }
                     .serialize(serializer)
             }
             Event::UserStatusUpdated(statuses) => StatusUpdated {
@@ -459,7 +458,7 @@ struct InfoUpdated<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RuleUpdated {
-    user_rule: UserRuleBody,
+    user_rule: UserRule,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

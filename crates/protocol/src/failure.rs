@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::api::Failed;
 use peerd_core::rejection::Rejection;
 
 /// A failure that the caller did not cause.
@@ -149,21 +150,11 @@ impl FailureBody<'_> {
 
 impl Serialize for FailureBody<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Body<'a> {
-            code: u32,
-            reason: &'a str,
-            message: String,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            retry_after_ms: Option<u64>,
-        }
         let retry_after_ms = match self.error {
             CallError::Rejected(rejection) => rejection.retry_after_ms(),
             CallError::Failed(failure) => failure.retry_after_ms(),
         };
-        let message = self.text();
-        Body { code: self.error.code(), reason: self.error.reason(), message, retry_after_ms }
-            .serialize(serializer)
+        let (code, reason) = (self.error.code(), self.error.reason().to_owned());
+        Failed { code, reason, message: self.text(), retry_after_ms }.serialize(serializer)
     }
 }

@@ -1,6 +1,7 @@
 //! The public contract of peerd as types: subjects, headers, requests, replies and events, and
 //! their conversion to and from the types of [`peerd_core`]. Pure functions: bytes in, values out.
 
+pub mod api;
 pub mod block;
 pub mod content;
 pub mod decode;
@@ -17,7 +18,6 @@ pub mod msgpack;
 pub mod object;
 pub mod packed;
 pub mod plain;
-pub mod push;
 pub mod reaction;
 pub mod receipt;
 pub mod replied;

@@ -6,6 +6,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::ser::Serializer;
 
+use super::api::{
+    ConfirmedMessages, ConversationId, Empty, ErrorUsers, FailedConversations, IsBlocked, LastSeen,
+    LoggedIn, Privacy, TotalUnread, UpdatedAvatarUrl, UpdatedCustomStatus, UpdatedExtendedData,
+    UpdatedName,
+};
 use super::entry_size::{Sizes, how_many};
 use super::message::{ConversationBody, MessageBody};
 use super::object::PEER;
@@ -40,14 +45,31 @@ pub trait Reply {
     }
 }
 
-/// `{}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Empty {}
+/// Replies that are their own bodies.
+macro_rules! plain {
+    ($($reply:ident,)+) => {
+        $(impl Reply for $reply {
+            fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
+                self
+            }
+        })+
+    };
+}
 
-impl Reply for Empty {
-    fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
-        self
-    }
+plain! {
+    ConfirmedMessages,
+    Empty,
+    ErrorUsers,
+    FailedConversations,
+    IsBlocked,
+    LastSeen,
+    LoggedIn,
+    Privacy,
+    TotalUnread,
+    UpdatedAvatarUrl,
+    UpdatedCustomStatus,
+    UpdatedExtendedData,
+    UpdatedName,
 }
 
 /// The conversation with this user was changed, or already was as requested.
@@ -56,14 +78,7 @@ pub struct Changed(pub UserId);
 
 impl Reply for Changed {
     fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Body<'a> {
-            #[serde(rename = "conversationID")]
-            conversation_id: &'a str,
-            conversation_type: u8,
-        }
-        Body { conversation_id: self.0.as_str(), conversation_type: PEER }
+        ConversationId::of(&self.0)
     }
 }
 

@@ -2,8 +2,6 @@
 
 use serde::{Serialize, Serializer};
 
-use peerd_core::id::UserId;
-use peerd_core::privacy::{Hidden, Privacy};
 use peerd_core::user_info::{FullUserInfo, UserInfo};
 use peerd_core::user_status::UserStatus;
 
@@ -58,28 +56,6 @@ impl Serialize for FullUserInfoBody<'_> {
 /// The code for a user who never logged in.
 pub const NO_SUCH_USER: u32 = 6_000_011;
 
-/// A user for whom a part of a call failed.
-#[derive(Clone, Copy, Serialize)]
-pub struct ErrorUser<'a> {
-    #[serde(rename = "userID")]
-    id: &'a str,
-    reason: u32,
-}
-
-impl<'a> ErrorUser<'a> {
-    /// A user for whom it failed with a code.
-    #[must_use]
-    pub fn of(user: &'a UserId, reason: u32) -> Self {
-        Self { id: user.as_str(), reason }
-    }
-
-    /// These users, for whom it failed with this code.
-    #[must_use]
-    pub fn all(users: &'a [UserId], reason: u32) -> Vec<Self> {
-        users.iter().map(|id| Self::of(id, reason)).collect()
-    }
-}
-
 /// The status of a user.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -110,50 +86,5 @@ impl<'a> UserStatusBody<'a> {
             last_online_status_update_time: *online_since_ms,
             last_custom_status_update_time: custom.since_ms,
         }
-    }
-}
-
-/// A user's privacy settings.
-#[derive(Clone, Copy, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PrivacyBody {
-    hide_read_receipts: bool,
-    hide_typing: bool,
-    hide_online_status: bool,
-}
-
-impl PrivacyBody {
-    /// The settings with the names of the contract.
-    #[must_use]
-    pub const fn of(privacy: Privacy) -> Self {
-        Self {
-            hide_read_receipts: privacy.hides(Hidden::ReadReceipts),
-            hide_typing: privacy.hides(Hidden::Typing),
-            hide_online_status: privacy.hides(Hidden::OnlineStatus),
-        }
-    }
-}
-
-/// The rules of a user: those for pushes, which cannot be set yet, and the privacy.
-#[derive(Clone, Copy, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct UserRuleBody {
-    offline_push_rule: PushRule,
-    #[serde(flatten)]
-    privacy: PrivacyBody,
-}
-
-#[derive(Clone, Copy, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PushRule {
-    online_platforms: [u8; 0],
-    not_to_receive_offline_push_platforms: [u8; 0],
-}
-
-impl UserRuleBody {
-    /// The rules of a user with this privacy.
-    #[must_use]
-    pub fn of(privacy: Privacy) -> Self {
-        Self { offline_push_rule: PushRule::default(), privacy: PrivacyBody::of(privacy) }
     }
 }

@@ -8,6 +8,7 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::codec::{CONTENT_TYPE, Encoding, decode, encode};
+use super::typed;
 
 const CALL_DEADLINE: Duration = Duration::from_secs(15);
 const ERROR_HEADER: &str = "Nats-Service-Error";
@@ -156,7 +157,7 @@ impl Client {
             request = request.headers(headers);
         }
         let message = self.nats.send_request(subject, request).await?;
-        Ok(checked_reply(expected, message))
+        Ok(checked_reply(method, expected, message))
     }
 
     /// Returns once the server has handled everything that this connection sent before: a message
@@ -170,8 +171,8 @@ impl Client {
     }
 }
 
-/// Checks every reply against section 2 of the contract.
-fn checked_reply(expected: Option<Encoding>, message: async_nats::Message) -> Reply {
+/// Checks that a reply has the headers and the type of the contract.
+fn checked_reply(method: &str, expected: Option<Encoding>, message: async_nats::Message) -> Reply {
     let headers = message.headers.unwrap_or_default();
     let encoding = Encoding::of_headers(Some(&headers)).unwrap_or_else(|| {
         panic!("a reply without Content-Type: {}", message.payload.escape_ascii())
@@ -184,6 +185,7 @@ fn checked_reply(expected: Option<Encoding>, message: async_nats::Message) -> Re
     let header = |name: &str| headers.get(name).map(|value| value.as_str().to_owned());
     let code = header(ERROR_CODE_HEADER).map(|code| code.parse::<i64>().unwrap());
     if let Some(code) = code {
+        typed::check_failure(encoding, &message.payload);
         assert_eq!(body["code"].as_i64(), Some(code), "the code header and {body}");
         assert!(body["reason"].is_string(), "no reason: {body}");
         assert!(body["message"].is_string(), "no message: {body}");
@@ -195,6 +197,7 @@ fn checked_reply(expected: Option<Encoding>, message: async_nats::Message) -> Re
     } else {
         assert_eq!(header(ERROR_HEADER), None, "an error without a code: {body}");
         assert!(body.get("code").is_none(), "a code without headers: {body}");
+        typed::check_reply(method, encoding, &message.payload);
     }
     Reply { body, code, headers, payload: message.payload }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{
     client::{Client, token},
     codec::{Encoding, decode},
+    typed,
 };
 
 const EVENT_DEADLINE: Duration = Duration::from_secs(5);
@@ -169,6 +170,7 @@ impl Events {
         let encoding = Encoding::of_headers(message.headers.as_ref())
             .unwrap_or_else(|| panic!("the event {name} came without Content-Type"));
         let body = decode(encoding, &message.payload);
+        typed::check_event(&name, encoding, &message.payload);
         self.seen.push(format!("{name} {body}"));
         self.check_revision(&name, &body);
         let headers = message.headers.unwrap_or_default();

@@ -23,6 +23,7 @@
 pub mod faults;
 pub mod http;
 pub mod process;
+pub mod typed;
 pub mod wait;
 
 mod client;

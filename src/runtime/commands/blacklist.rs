@@ -12,6 +12,7 @@ use peerd_core::blocklist::{BlockChange, BlockRefusal};
 use peerd_core::event::BlacklistAction;
 use peerd_core::id::UserId;
 use peerd_core::limits::BLOCK_BATCH_MAX;
+use peerd_protocol::api::{ErrorUser, ErrorUsers};
 use peerd_protocol::failure::CallError;
 use peerd_protocol::field::{List, User};
 use peerd_protocol::reply::{Reply, Shown};
@@ -33,23 +34,8 @@ pub struct BlacklistChanged {
 
 impl Reply for BlacklistChanged {
     fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Body<'a> {
-            error_user_list: Vec<ErrorInfo<'a>>,
-        }
-        #[derive(Serialize)]
-        struct ErrorInfo<'a> {
-            #[serde(rename = "userID")]
-            id: &'a str,
-            reason: u32,
-        }
-        let refused = self.refused.iter();
-        let info = |(user, why): &'a (UserId, BlockRefusal)| ErrorInfo {
-            id: user.as_str(),
-            reason: *why as u32,
-        };
-        Body { error_user_list: refused.map(info).collect() }
+        let of = |(user, why): &(UserId, BlockRefusal)| ErrorUser::of(user, *why as u32);
+        ErrorUsers { error_user_list: self.refused.iter().map(of).collect() }
     }
 }
 

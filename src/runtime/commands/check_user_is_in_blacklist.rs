@@ -1,14 +1,14 @@
 //! `check_user_is_in_blacklist`: reads whether a user is blocked.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
 use crate::store::Store;
+use peerd_protocol::api::IsBlocked;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::field::User;
-use peerd_protocol::reply::{Reply, Shown};
 
 /// Reads whether a user is blocked.
 pub struct CheckUserIsInBlacklist;
@@ -19,20 +19,6 @@ pub struct Request {
     /// The ID of the user.
     #[serde(rename = "userID")]
     pub user_id: User,
-}
-
-/// Whether a user is blocked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct IsBlocked {
-    /// Whether the user is blocked.
-    pub is_user_in_blacklist: bool,
-}
-
-impl Reply for IsBlocked {
-    fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
-        self
-    }
 }
 
 impl Command for CheckUserIsInBlacklist {

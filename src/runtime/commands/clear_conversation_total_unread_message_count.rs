@@ -10,8 +10,8 @@ use crate::runtime::parts::Parts;
 use crate::store::Store;
 use peerd_core::clear::clear_unread;
 use peerd_core::id::UserId;
+use peerd_protocol::api::Empty;
 use peerd_protocol::failure::CallError;
-use peerd_protocol::reply::Empty;
 
 /// Marks all conversations as read.
 pub struct ClearConversationTotalUnreadMessageCount;

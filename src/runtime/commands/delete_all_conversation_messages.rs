@@ -13,8 +13,8 @@ use peerd_core::conversation::Conversation;
 use peerd_core::delete::delete_all;
 use peerd_core::event::Event;
 use peerd_core::id::{OrderKey, UserId};
+use peerd_protocol::api::Empty;
 use peerd_protocol::failure::{CallError, Failure};
-use peerd_protocol::reply::Empty;
 
 /// Deletes all messages of all conversations, for the caller only.
 pub struct DeleteAllConversationMessages;

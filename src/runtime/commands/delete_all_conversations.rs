@@ -9,8 +9,8 @@ use crate::runtime::commit::{Change, Events, Write};
 use crate::runtime::parts::Parts;
 use crate::store::Store;
 use peerd_core::delete::delete_conversation;
+use peerd_protocol::api::Empty;
 use peerd_protocol::failure::CallError;
-use peerd_protocol::reply::Empty;
 
 /// Removes all conversations from the list; their messages stay.
 pub struct DeleteAllConversations;

@@ -6,9 +6,9 @@ use crate::runtime::history::Reader;
 use crate::store::Store;
 use peerd_core::delete::delete_all;
 use peerd_core::event::{DeleteType, Event, Messages};
+use peerd_protocol::api::Empty;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{OfConversation, User};
-use peerd_protocol::reply::Empty;
 
 /// Deletes all messages of a conversation, for the caller only.
 pub struct DeleteAllMessage;

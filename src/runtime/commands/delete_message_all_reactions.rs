@@ -9,9 +9,9 @@ use crate::bus::Bus;
 use crate::store::Store;
 use crate::wire::amend::{AmendAnswer, AmendPart};
 use peerd_core::amend::Operation;
+use peerd_protocol::api::Empty;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::field::{MessageOfConversation, PeerType, User};
-use peerd_protocol::reply::Empty;
 
 /// Deletes all reactions of the caller to a message.
 pub struct DeleteMessageAllReactions;

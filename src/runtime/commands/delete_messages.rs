@@ -21,9 +21,9 @@ use peerd_core::id::{OrderKey, Partition, UserId};
 use peerd_core::limits::DELETE_BATCH_MAX;
 use peerd_core::message::Message;
 use peerd_core::reply::Original;
+use peerd_protocol::api::Empty;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{List, MessageOfConversation, PeerType, User};
-use peerd_protocol::reply::Empty;
 
 /// Deletes messages, for the caller only.
 pub struct DeleteMessages;

@@ -2,13 +2,13 @@
 //! one does nothing else.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
 use crate::store::Store;
+use peerd_protocol::api::LastSeen;
 use peerd_protocol::failure::CallError;
-use peerd_protocol::reply::{Reply, Shown};
 
 /// Shows that the user is online.
 pub struct Heartbeat;
@@ -16,20 +16,6 @@ pub struct Heartbeat;
 /// No fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct Request {}
-
-/// The reply to a heartbeat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct LastSeen {
-    /// The wall clock, in milliseconds since 1970.
-    #[serde(rename = "serverTime")]
-    pub server_time_ms: u64,
-}
-
-impl Reply for LastSeen {
-    fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
-        self
-    }
-}
 
 impl Command for Heartbeat {
     const NAME: &'static str = "heartbeat";

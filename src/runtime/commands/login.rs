@@ -1,7 +1,7 @@
 //! `login`: begins a session.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, de};
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
@@ -14,9 +14,9 @@ use peerd_core::limits::{DEVICE_MAX_BYTES, USER_NAME_MAX_BYTES};
 use peerd_core::login::Login as AfterLogin;
 use peerd_core::text::is_blank;
 use peerd_core::user::Session;
+use peerd_protocol::api::LoggedIn;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::field::{Line, LineOrNumber};
-use peerd_protocol::reply::{Reply, Shown};
 
 /// Begins a session.
 pub struct Login;
@@ -49,30 +49,6 @@ impl<'de> Deserialize<'de> for UserName {
             return Err(de::Error::custom("must not be blank"));
         }
         Ok(Self(line))
-    }
-}
-
-/// The new session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LoggedIn {
-    /// Its ID.
-    #[serde(rename = "sessionID")]
-    pub session_id: String,
-    /// The wall clock, in milliseconds since 1970.
-    #[serde(rename = "serverTime")]
-    pub server_time_ms: u64,
-    /// How often the client should send a heartbeat.
-    pub heartbeat_interval_ms: u64,
-    /// The total unread count, without muted conversations.
-    pub total_unread_message_count: u64,
-    /// The revision of the user's conversations.
-    pub revision: u64,
-}
-
-impl Reply for LoggedIn {
-    fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
-        self
     }
 }
 

@@ -8,8 +8,8 @@ use crate::bus::Bus;
 use crate::runtime::commit::{Change, Events, Write};
 use crate::runtime::parts::Parts;
 use crate::store::Store;
+use peerd_protocol::api::Empty;
 use peerd_protocol::failure::CallError;
-use peerd_protocol::reply::Empty;
 
 /// Ends one session, or all sessions of the user.
 pub struct Logout;

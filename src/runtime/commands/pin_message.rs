@@ -33,9 +33,9 @@ use peerd_core::message::Message;
 use peerd_core::pins::{PinChange, PinInfo, PinStatus, PinnedId, Pins};
 use peerd_core::rejection::Rejection;
 use peerd_core::user::User as UserState;
+use peerd_protocol::api::Empty;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{MessageOfConversation, PeerType, User};
-use peerd_protocol::reply::Empty;
 
 /// Pins a message for both users of a conversation, or removes its pin.
 pub struct PinMessage;

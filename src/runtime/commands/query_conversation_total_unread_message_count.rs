@@ -1,7 +1,7 @@
 //! `query_conversation_total_unread_message_count`: reads the total unread count.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::set_conversation_mark::MarkNumber;
 use super::{Call, Command, Kind};
@@ -10,9 +10,9 @@ use crate::store::Store;
 use peerd_core::event::Totals;
 use peerd_core::list::MarkFilter;
 use peerd_core::marks::ConversationMarks;
+use peerd_protocol::api::TotalUnread;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::object::PEER;
-use peerd_protocol::reply::{Reply, Shown};
 
 /// Reads the total unread count.
 pub struct QueryConversationTotalUnreadMessageCount;
@@ -48,32 +48,6 @@ impl Filter {
     }
 }
 
-/// The total unread count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TotalUnread {
-    /// The counts with and without muted conversations.
-    pub totals: Totals,
-    /// The revision of the user's conversations.
-    pub revision: u64,
-}
-
-impl Reply for TotalUnread {
-    fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Body {
-            unread_message_count: u64,
-            unread_message_count_including_muted: u64,
-            revision: u64,
-        }
-        Body {
-            unread_message_count: self.totals.unmuted,
-            unread_message_count_including_muted: self.totals.all,
-            revision: self.revision,
-        }
-    }
-}
-
 impl Command for QueryConversationTotalUnreadMessageCount {
     const NAME: &'static str = "query_conversation_total_unread_message_count";
     const SUMMARY: &'static str = "Reads the total unread count.";
@@ -90,7 +64,11 @@ impl Command for QueryConversationTotalUnreadMessageCount {
         let filter = config.map_or_else(|| Some(MarkFilter::default()), Filter::compiled);
         let user = call.cell.lock();
         let totals = filter.map_or_else(Totals::default, |filter| user.totals_of(&filter));
-        Ok(TotalUnread { totals, revision: user.revision.current })
+        Ok(TotalUnread {
+            unread_message_count: totals.unmuted,
+            unread_message_count_including_muted: totals.all,
+            revision: user.revision.current,
+        })
     }
 }
 

@@ -10,9 +10,10 @@ use peerd_core::privacy::Privacy;
 use peerd_core::status::Viewer;
 use peerd_core::user_info::FullUserInfo;
 use peerd_core::user_status::UserStatus;
+use peerd_protocol::api::UserRule;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::reply::{Reply, Shown};
-use peerd_protocol::user_info::{FullUserInfoBody, UserRuleBody, UserStatusBody};
+use peerd_protocol::user_info::{FullUserInfoBody, UserStatusBody};
 
 /// Reads the caller's own profile, rules and status.
 pub struct QuerySelfUserInfo;
@@ -37,7 +38,7 @@ impl Reply for SelfInfo {
         Body {
             self_user_info: Info {
                 user_full_info: FullUserInfoBody(&self.info),
-                user_rule: UserRuleBody::of(self.privacy),
+                user_rule: UserRule::of(self.privacy),
                 user_status: UserStatusBody::of(&self.status),
             },
         }
@@ -55,7 +56,7 @@ struct Body<'a> {
 #[expect(clippy::struct_field_names, reason = "the names of the contract")]
 struct Info<'a> {
     user_full_info: FullUserInfoBody<'a>,
-    user_rule: UserRuleBody,
+    user_rule: UserRule,
     user_status: UserStatusBody<'a>,
 }
 

@@ -9,10 +9,11 @@ use crate::store::Store;
 use peerd_core::id::UserId;
 use peerd_core::limits::USERS_INFO_MAX;
 use peerd_core::user_info::FullUserInfo;
+use peerd_protocol::api::ErrorUser;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{AnyObject, List, User};
 use peerd_protocol::reply::{Reply, Shown};
-use peerd_protocol::user_info::{ErrorUser, FullUserInfoBody, NO_SUCH_USER};
+use peerd_protocol::user_info::{FullUserInfoBody, NO_SUCH_USER};
 
 /// Reads names, avatars and extended data of users.
 pub struct QueryUsersInfo;
@@ -43,7 +44,7 @@ impl Reply for Users {
         #[serde(rename_all = "camelCase")]
         struct Body<'a> {
             user_list: Vec<FullUserInfoBody<'a>>,
-            error_user_list: Vec<ErrorUser<'a>>,
+            error_user_list: Vec<ErrorUser>,
         }
         Body {
             user_list: self.users.iter().map(FullUserInfoBody).collect(),

@@ -10,10 +10,11 @@ use peerd_core::id::UserId;
 use peerd_core::limits::USERS_STATUS_MAX;
 use peerd_core::status::Viewer;
 use peerd_core::user_status::UserStatus;
+use peerd_protocol::api::ErrorUser;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::field::{List, User};
 use peerd_protocol::reply::{Reply, Shown};
-use peerd_protocol::user_info::{ErrorUser, NO_SUCH_USER, UserStatusBody};
+use peerd_protocol::user_info::{NO_SUCH_USER, UserStatusBody};
 
 /// Reads the status of users.
 pub struct QueryUsersStatus;
@@ -41,7 +42,7 @@ impl Reply for Statuses {
         #[serde(rename_all = "camelCase")]
         struct Body<'a> {
             user_status_list: Vec<UserStatusBody<'a>>,
-            error_user_list: Vec<ErrorUser<'a>>,
+            error_user_list: Vec<ErrorUser>,
         }
         Body {
             user_status_list: self.statuses.iter().map(UserStatusBody::of).collect(),

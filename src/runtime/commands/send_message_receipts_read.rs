@@ -19,6 +19,7 @@ use peerd_core::id::{Direction, MessageId, UserId};
 use peerd_core::limits::RECEIPTS_BATCH_MAX;
 use peerd_core::message::ReceiptStatus;
 use peerd_core::rejection::Rejection;
+use peerd_protocol::api::ConfirmedMessages;
 use peerd_protocol::failure::{CallError, Failure};
 use peerd_protocol::field::{MessageOfConversation, PeerType, User};
 use peerd_protocol::object::PEER;
@@ -73,17 +74,8 @@ pub struct Confirmed {
 
 impl Reply for Confirmed {
     fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Body<'a> {
-            #[serde(rename = "conversationID")]
-            conversation_id: &'a str,
-            conversation_type: u8,
-            #[serde(rename = "errorMessageIDs")]
-            error_message_ids: Vec<String>,
-        }
-        Body {
-            conversation_id: self.other.as_str(),
+        ConfirmedMessages {
+            conversation_id: self.other.as_str().to_owned(),
             conversation_type: PEER,
             error_message_ids: self.error_ids.iter().map(MessageId::to_string).collect(),
         }

@@ -7,10 +7,10 @@ use super::{Call, Command, Kind, Peer, WithPeer, not_own};
 use crate::bus::Bus;
 use crate::store::Store;
 use peerd_core::privacy::Hidden;
+use peerd_protocol::api::Empty;
 use peerd_protocol::event::LiveEvent;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::field::{PeerType, User};
-use peerd_protocol::reply::Empty;
 
 /// Shows the other user whether the caller is typing.
 pub struct SendTyping;

@@ -14,9 +14,9 @@ use peerd_core::id::UserId;
 use peerd_core::limits::{MARK_BATCH_MAX, MARK_MAX};
 use peerd_core::marks::ConversationMark;
 use peerd_core::preferences::MarkChange;
+use peerd_protocol::api::{ConversationId, FailedConversations};
 use peerd_protocol::failure::CallError;
 use peerd_protocol::field::{List, OfConversation, User};
-use peerd_protocol::object::PEER;
 use peerd_protocol::reply::{Reply, Shown};
 
 /// Puts a mark on conversations, or removes it.
@@ -69,21 +69,8 @@ pub struct Marked {
 
 impl Reply for Marked {
     fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Body<'a> {
-            failed_conversation_infos: Vec<Info<'a>>,
-        }
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Info<'a> {
-            #[serde(rename = "conversationID")]
-            conversation_id: &'a str,
-            conversation_type: u8,
-        }
-        let refused = self.refused.iter();
-        let info = |id: &'a UserId| Info { conversation_id: id.as_str(), conversation_type: PEER };
-        Body { failed_conversation_infos: refused.map(info).collect() }
+        let failed_conversation_infos = self.refused.iter().map(ConversationId::of).collect();
+        FailedConversations { failed_conversation_infos }
     }
 }
 

@@ -10,10 +10,11 @@ use crate::store::Store;
 use crate::wire::owner_request::Watching;
 use peerd_core::id::UserId;
 use peerd_core::limits::{SUBSCRIPTION_MINUTES_MAX, USERS_STATUS_MAX};
+use peerd_protocol::api::{ErrorUser, ErrorUsers};
 use peerd_protocol::failure::CallError;
 use peerd_protocol::field::{Count, List, User};
 use peerd_protocol::reply::{Reply, Shown};
-use peerd_protocol::user_info::{ErrorUser, NO_SUCH_USER};
+use peerd_protocol::user_info::NO_SUCH_USER;
 
 /// The code for the caller's own ID.
 const OWN_ID: u32 = 6_000_001;
@@ -48,13 +49,8 @@ pub struct NotFollowed(Vec<(UserId, u32)>);
 
 impl Reply for NotFollowed {
     fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Body<'a> {
-            error_user_list: Vec<ErrorUser<'a>>,
-        }
-        let error_user_list = self.0.iter().map(|(user, reason)| ErrorUser::of(user, *reason));
-        Body { error_user_list: error_user_list.collect() }
+        let of = |(user, reason): &(UserId, u32)| ErrorUser::of(user, *reason);
+        ErrorUsers { error_user_list: self.0.iter().map(of).collect() }
     }
 }
 

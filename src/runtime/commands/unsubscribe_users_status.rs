@@ -1,7 +1,7 @@
 //! `unsubscribe_users_status`: ends subscriptions to the status of users.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
@@ -9,9 +9,9 @@ use crate::runtime::commit::{Change, Events, Write};
 use crate::store::Store;
 use peerd_core::id::UserId;
 use peerd_core::limits::USERS_STATUS_MAX;
+use peerd_protocol::api::ErrorUsers;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::field::{List, User};
-use peerd_protocol::reply::{Reply, Shown};
 
 /// Ends subscriptions to the status of users.
 pub struct UnsubscribeUsersStatus;
@@ -24,31 +24,18 @@ pub struct Request {
     pub user_ids: List<User, USERS_STATUS_MAX>,
 }
 
-/// The reply: there are no errors, since unsubscribing from a user who is not followed is success.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Unsubscribed {
-    error_user_list: [u32; 0],
-}
-
-impl Reply for Unsubscribed {
-    fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
-        self
-    }
-}
-
 impl Command for UnsubscribeUsersStatus {
     const NAME: &'static str = "unsubscribe_users_status";
     const SUMMARY: &'static str = "Ends subscriptions to the status of users.";
     const KIND: Kind = Kind::Change;
     const EXAMPLES: &'static [&'static str] = &[r#"{"userIDs":["bob","carol"]}"#];
     type Request = Request;
-    type Reply = Unsubscribed;
+    type Reply = ErrorUsers;
 
     async fn run<S: Store, B: Bus>(
         Request { user_ids }: Request,
         Call { parts, cell, deadline, .. }: Call<'_, S, B>,
-    ) -> Result<Unsubscribed, CallError> {
+    ) -> Result<ErrorUsers, CallError> {
         cell.lock().admit_status_query(parts.env.clock.now().steady_us)?;
         let users: Vec<UserId> = user_ids.each_once().into_iter().map(|User(id)| id).collect();
         let now_ms = parts.env.clock.wall_ms();
@@ -62,6 +49,7 @@ impl Command for UnsubscribeUsersStatus {
                 }))
             })
             .await?;
-        Ok(Unsubscribed { error_user_list: [] })
+        // To unsubscribe from a user who is not followed is success.
+        Ok(ErrorUsers::default())
     }
 }

@@ -1,7 +1,7 @@
 //! `update_user_avatar_url`: sets the URL of the caller's avatar.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::profile;
 use super::update_user_name::UpdateUserName;
@@ -10,9 +10,9 @@ use crate::bus::Bus;
 use crate::store::Store;
 use peerd_core::limits::AVATAR_URL_MAX_BYTES;
 use peerd_core::profile::ProfileChange;
+use peerd_protocol::api::UpdatedAvatarUrl;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::field::Line;
-use peerd_protocol::reply::{Reply, Shown};
 
 /// Sets the URL of the caller's avatar.
 pub struct UpdateUserAvatarUrl;
@@ -25,20 +25,6 @@ pub struct Request {
     pub user_avatar_url: Line<AVATAR_URL_MAX_BYTES>,
 }
 
-/// What was set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Updated {
-    /// The URL.
-    pub user_avatar_url: String,
-}
-
-impl Reply for Updated {
-    fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
-        self
-    }
-}
-
 impl Command for UpdateUserAvatarUrl {
     const NAME: &'static str = "update_user_avatar_url";
     const SUMMARY: &'static str = "Sets the URL of the caller's avatar.";
@@ -46,16 +32,16 @@ impl Command for UpdateUserAvatarUrl {
     const EXAMPLES: &'static [&'static str] =
         &[r#"{"userAvatarUrl":"https://example.com/alice.png"}"#];
     type Request = Request;
-    type Reply = Updated;
+    type Reply = UpdatedAvatarUrl;
 
     async fn run<S: Store, B: Bus>(
         Request { user_avatar_url: Line(url) }: Request,
         call: Call<'_, S, B>,
-    ) -> Result<Updated, CallError> {
+    ) -> Result<UpdatedAvatarUrl, CallError> {
         let change = ProfileChange::AvatarUrl(url.clone());
         if profile::change(&change, &call).await? {
             profile::show::<UpdateUserName, S, B>(call).await;
         }
-        Ok(Updated { user_avatar_url: url })
+        Ok(UpdatedAvatarUrl { user_avatar_url: url })
     }
 }

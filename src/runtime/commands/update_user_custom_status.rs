@@ -1,7 +1,7 @@
 //! `update_user_custom_status`: sets the caller's custom status.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{Call, Command, Kind};
 use crate::bus::Bus;
@@ -12,9 +12,9 @@ use peerd_core::limits::{
     CUSTOM_STATUS_MAX_BYTES, CUSTOM_STATUS_SECONDS, CUSTOM_STATUS_SECONDS_MAX,
 };
 use peerd_core::status::Viewer;
+use peerd_protocol::api::UpdatedCustomStatus;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::field::{ShortText, UpTo};
-use peerd_protocol::reply::{Reply, Shown};
 
 /// Sets the caller's custom status.
 pub struct UpdateUserCustomStatus;
@@ -47,20 +47,6 @@ impl Request {
     }
 }
 
-/// What was set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Updated {
-    /// The text.
-    pub custom_status: String,
-}
-
-impl Reply for Updated {
-    fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
-        self
-    }
-}
-
 impl Command for UpdateUserCustomStatus {
     const NAME: &'static str = "update_user_custom_status";
     const SUMMARY: &'static str = "Sets the caller's custom status.";
@@ -68,12 +54,12 @@ impl Command for UpdateUserCustomStatus {
     const EXAMPLES: &'static [&'static str] =
         &[r#"{"customStatus":"on a train","config":{"duration":3600}}"#];
     type Request = Request;
-    type Reply = Updated;
+    type Reply = UpdatedCustomStatus;
 
     async fn run<S: Store, B: Bus>(
         request: Request,
         Call { parts, cell, deadline, .. }: Call<'_, S, B>,
-    ) -> Result<Updated, CallError> {
+    ) -> Result<UpdatedCustomStatus, CallError> {
         let span_ms = request.span_ms();
         let ShortText(text) = request.custom_status;
         let now_ms = parts.env.clock.wall_ms();
@@ -94,6 +80,6 @@ impl Command for UpdateUserCustomStatus {
                 }))
             })
             .await?;
-        Ok(Updated { custom_status: text })
+        Ok(UpdatedCustomStatus { custom_status: text })
     }
 }

@@ -1,7 +1,7 @@
 //! `update_user_name`: sets the caller's name.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::login::UserName;
 use super::profile::{self, ShownProfile};
@@ -9,9 +9,9 @@ use super::{Call, Command, Kind, Peer, WithPeer};
 use crate::bus::Bus;
 use crate::store::Store;
 use peerd_core::profile::ProfileChange;
+use peerd_protocol::api::UpdatedName;
 use peerd_protocol::failure::CallError;
 use peerd_protocol::field::Line;
-use peerd_protocol::reply::{Reply, Shown};
 
 /// Sets the caller's name.
 pub struct UpdateUserName;
@@ -24,37 +24,23 @@ pub struct Request {
     pub user_name: UserName,
 }
 
-/// What was set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Updated {
-    /// The name.
-    pub user_name: String,
-}
-
-impl Reply for Updated {
-    fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
-        self
-    }
-}
-
 impl Command for UpdateUserName {
     const NAME: &'static str = "update_user_name";
     const SUMMARY: &'static str = "Sets the caller's name.";
     const KIND: Kind = Kind::Change;
     const EXAMPLES: &'static [&'static str] = &[r#"{"userName":"Alice"}"#];
     type Request = Request;
-    type Reply = Updated;
+    type Reply = UpdatedName;
 
     async fn run<S: Store, B: Bus>(
         Request { user_name: UserName(Line(name)) }: Request,
         call: Call<'_, S, B>,
-    ) -> Result<Updated, CallError> {
+    ) -> Result<UpdatedName, CallError> {
         let change = ProfileChange::Name(name.clone());
         if profile::change(&change, &call).await? {
             profile::show::<Self, S, B>(call).await;
         }
-        Ok(Updated { user_name: name })
+        Ok(UpdatedName { user_name: name })
     }
 }
 

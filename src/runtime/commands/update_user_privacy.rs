@@ -1,16 +1,15 @@
 //! `update_user_privacy`: sets what the caller hides from others. The SDK has no such method.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{Call, Command, Kind, profile};
 use crate::bus::Bus;
 use crate::store::Store;
 use peerd_core::event::Event;
-use peerd_core::privacy::{Hidden, Privacy};
+use peerd_core::privacy::Hidden;
+use peerd_protocol::api::Privacy;
 use peerd_protocol::failure::CallError;
-use peerd_protocol::reply::{Reply, Shown};
-use peerd_protocol::user_info::PrivacyBody;
 
 /// Sets what the caller hides from others.
 pub struct UpdateUserPrivacy;
@@ -27,16 +26,6 @@ pub struct Request {
     pub hide_online_status: Option<bool>,
 }
 
-/// The caller's privacy settings after the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings(pub Privacy);
-
-impl Reply for Settings {
-    fn body<'a>(&'a self, _: Shown<'a>) -> impl Serialize + 'a {
-        PrivacyBody::of(self.0)
-    }
-}
-
 impl Command for UpdateUserPrivacy {
     const NAME: &'static str = "update_user_privacy";
     const SUMMARY: &'static str = "Sets what the caller hides from others.";
@@ -44,12 +33,12 @@ impl Command for UpdateUserPrivacy {
     const EXAMPLES: &'static [&'static str] =
         &[r#"{"hideReadReceipts":true,"hideTyping":true,"hideOnlineStatus":false}"#];
     type Request = Request;
-    type Reply = Settings;
+    type Reply = Privacy;
 
     async fn run<S: Store, B: Bus>(
         Request { hide_read_receipts, hide_typing, hide_online_status }: Request,
         call: Call<'_, S, B>,
-    ) -> Result<Settings, CallError> {
+    ) -> Result<Privacy, CallError> {
         let changes = [
             (Hidden::ReadReceipts, hide_read_receipts),
             (Hidden::Typing, hide_typing),
@@ -62,6 +51,6 @@ impl Command for UpdateUserPrivacy {
         })
         .await?;
         let privacy = call.cell.lock().account.privacy;
-        Ok(Settings(privacy))
+        Ok(Privacy::of(privacy))
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::api::OfflinePush;
 use crate::event::EventBody;
-use crate::push::PushBody;
 use crate::reply::{Conversations, History, OneConversation, Reply as _, Sent, Shown};
 use peerd_core::conversation::{ConversationEvent, ConversationView, NotificationStatus};
 use peerd_core::event::{DeleteType, Event, Revision};
@@ -44,7 +44,7 @@ fn measured() -> usize {
         History { other: sender.clone(), messages: vec![message.clone()], backwards: true };
     let (one, list) = (OneConversation(view.clone()), Conversations(vec![view.clone()]));
     let no_push = Push::default();
-    let push = PushBody::new(&no_push, &message, NUMBER_MAX);
+    let push = OfflinePush::new(&no_push, &message, NUMBER_MAX);
     let events = [
         Event::PeerMessageReceived {
             messages: vec![message.clone()].into(),
