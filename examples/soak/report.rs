@@ -59,7 +59,7 @@ impl Report {
     /// Writes the series, the picture and the report.
     pub(crate) fn write(&self, folder: &Path) -> io::Result<()> {
         fs::write(folder.join("samples.csv"), sample::csv(&self.samples))?;
-        fs::write(folder.join("soak.svg"), plot::svg(&self.samples, &self.done, self.span))?;
+        fs::write(folder.join("soak.svg"), plot::svg(&self.samples, &self.done, self.span)?)?;
         let report = serde_json::to_string_pretty(&self.json()).map_err(io::Error::other)?;
         fs::write(folder.join("report.json"), report + "\n")
     }
