@@ -3,59 +3,34 @@
 //! `make demo` starts a nats-server and a peerd of its own on free ports, with a temporary store,
 //! and leaves nothing behind. The exit code is 1 if a check failed.
 
-#[path = "demo/failure.rs"]
-mod failure;
 #[path = "demo/screen.rs"]
 mod screen;
 #[path = "demo/stage.rs"]
 mod stage;
 #[path = "demo/steps.rs"]
 mod steps;
-#[path = "demo/stop.rs"]
-mod stop;
 
 use std::{process::ExitCode, time::Instant};
 
-use peerd_testkit as support;
-
-use crate::{
-    failure::{panic_in_plain_words, report_failure},
-    screen::{Look, Screen},
-    stage::{Failed, Shown, Stage},
-    stop::asked_to_stop,
+use peerd_testkit::{
+    self as support,
+    faults::failure::Failure,
+    program::{interrupted, until_stopped},
 };
 
-/// The exit code of a program that Ctrl-C ended, as shells have it.
-const INTERRUPTED: u8 = 130;
+use crate::{
+    screen::{Look, Screen},
+    stage::{Shown, Stage},
+};
+
 const LOG_LINES_SHOWN: usize = 15;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    panic_in_plain_words();
-    let mut playing = tokio::spawn(play(Screen::new()));
-    tokio::select! {
-        ended = &mut playing => match ended {
-            Ok(Ok(())) => ExitCode::SUCCESS,
-            Ok(Err(failed)) => {
-                report_failure(&failed.to_string());
-                ExitCode::FAILURE
-            }
-            // The hook has said why.
-            Err(_) => ExitCode::FAILURE,
-        },
-        asked = asked_to_stop() => {
-            // Ending the task drops the servers, which kills them.
-            playing.abort();
-            let _ = playing.await;
-            if let Err(error) = asked {
-                report_failure(&format!("cannot listen for signals: {error}"));
-            }
-            ExitCode::from(INTERRUPTED)
-        }
-    }
+    until_stopped(Box::pin(play(Screen::new()))).await.unwrap_or_else(interrupted)
 }
 
-async fn play(screen: Screen) -> Result<(), Failed> {
+async fn play(screen: Screen) -> Result<bool, Failure> {
     let started = Instant::now();
     screen.line(Look::Dim, "starting a nats-server and a peerd …");
     let mut stage = Stage::set(screen).await;
@@ -74,7 +49,7 @@ async fn play(screen: Screen) -> Result<(), Failed> {
     let shown = played?;
     let status = stage.peerd.terminate().await;
     if !status.success() {
-        return Err(Failed(format!("peerd was stopped and ended with {status}")));
+        return Err(format!("peerd was stopped and ended with {status}").into());
     }
     drop(stage);
     screen.line(
@@ -84,11 +59,11 @@ async fn play(screen: Screen) -> Result<(), Failed> {
             started.elapsed().as_secs_f64()
         ),
     );
-    Ok(())
+    Ok(true)
 }
 
 /// Plays all steps; returns their number.
-async fn steps(screen: Screen, stage: &mut Stage) -> Result<usize, Failed> {
+async fn steps(screen: Screen, stage: &mut Stage) -> Result<usize, Failure> {
     let mut number = 0;
     let mut next = |title: &str| {
         number += 1;

@@ -7,8 +7,6 @@
 
 #[path = "demo_cluster/dashboard.rs"]
 mod dashboard;
-#[path = "demo/failure.rs"]
-mod failure;
 #[path = "demo_cluster/impact.rs"]
 mod impact;
 #[path = "demo_cluster/meter.rs"]
@@ -17,26 +15,22 @@ mod meter;
 mod poller;
 #[path = "demo_cluster/stage.rs"]
 mod stage;
-#[path = "demo/stop.rs"]
-mod stop;
 #[path = "demo_cluster/verdict.rs"]
 mod verdict;
 
 use std::{process::ExitCode, sync::Arc};
 
-use peerd_testkit::{self as support, faults};
+use peerd_testkit::{
+    self as support, faults,
+    program::{interrupted, report_failure, until_stopped},
+};
 
 use crate::{
     dashboard::Dashboard,
-    failure::{panic_in_plain_words, report_failure},
     faults::failure::Failure,
     impact::Impact,
     stage::{NODES, Stage},
-    stop::asked_to_stop,
 };
-
-/// The exit code of a program that Ctrl-C ended, as shells have it.
-const INTERRUPTED: u8 = 130;
 
 const INTRODUCTION: &str = "\
 Three nats-servers store three copies of everything, and three peerds share the users. Hundreds of
@@ -46,26 +40,10 @@ one after another; then the peerds are restarted one by one. No message may be l
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    panic_in_plain_words();
-    let mut playing = Box::pin(play());
-    let asked = tokio::select! {
-        ended = &mut playing => return match ended {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(failure) => {
-                report_failure(&failure.to_string());
-                ExitCode::FAILURE
-            }
-        },
-        asked = asked_to_stop() => asked,
-    };
-    // It holds the servers, and kills them.
-    drop(playing);
-    match asked {
-        Ok(()) => dashboard::say("\nstopped; all servers have ended, and their stores are deleted"),
-        Err(error) => report_failure(&format!("cannot listen for signals: {error}")),
-    }
-    ExitCode::from(INTERRUPTED)
+    until_stopped(Box::pin(play())).await.unwrap_or_else(|| {
+        dashboard::say("\nstopped; all servers have ended, and their stores are deleted");
+        interrupted()
+    })
 }
 
 /// Runs the demo; returns whether all checks passed.

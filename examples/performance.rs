@@ -14,8 +14,6 @@ mod contention;
 mod document;
 #[path = "performance/effort.rs"]
 mod effort;
-#[path = "demo/failure.rs"]
-mod failure;
 #[path = "performance/figures.rs"]
 mod figures;
 #[path = "performance/load.rs"]
@@ -30,14 +28,12 @@ mod stage;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use peerd_testkit as support;
-
-use crate::{
-    document::Row,
-    effort::Effort,
-    failure::{panic_in_plain_words, report_failure},
-    figures::Figure,
+use peerd_testkit::{
+    self as support,
+    program::{panic_in_plain_words, report_failure},
 };
+
+use crate::{document::Row, effort::Effort, figures::Figure};
 
 /// The rows, in the order of the document.
 const ROWS: [&str; 13] = [

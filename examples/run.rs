@@ -3,55 +3,22 @@
 //! `make run` starts both on free ports with a temporary store, and prints what to type in a second
 //! terminal.
 
-#[path = "demo/failure.rs"]
-mod failure;
-#[path = "demo/stop.rs"]
-mod stop;
-
 use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
-use peerd_testkit as support;
-
-use crate::{
-    failure::{panic_in_plain_words, report_failure},
-    stop::asked_to_stop,
-    support::{Nats, Peerd},
-};
+use peerd_testkit::{Nats, Peerd, faults::failure::Failure, program::until_stopped};
 
 const LOG_INTERVAL: Duration = Duration::from_millis(300);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    panic_in_plain_words();
-    let mut running = tokio::spawn(run());
-    tokio::select! {
-        // It ends by itself only after a failure; a panic has printed the reason.
-        ended = &mut running => {
-            if let Ok(why) = ended {
-                report_failure(&why);
-            }
-            ExitCode::FAILURE
-        }
-        asked = asked_to_stop() => {
-            // Ending the task drops the servers, which kills them.
-            running.abort();
-            let _ = running.await;
-            match asked {
-                Ok(()) => {
-                    say("\nBoth have ended, and the store is gone.");
-                    ExitCode::SUCCESS
-                }
-                Err(error) => {
-                    report_failure(&format!("cannot listen for signals: {error}"));
-                    ExitCode::FAILURE
-                }
-            }
-        }
-    }
+    until_stopped(Box::pin(run())).await.unwrap_or_else(|| {
+        say("\nBoth have ended, and the store is gone.");
+        ExitCode::SUCCESS
+    })
 }
 
-/// Runs both until peerd ends; returns the reason.
-async fn run() -> String {
+/// Runs both until peerd ends.
+async fn run() -> Result<bool, Failure> {
     say("starting a nats-server and a peerd …");
     let nats = Nats::start().await;
     let mut peerd = Peerd::start_with(&nats.url(), &[]).await;
@@ -68,7 +35,7 @@ async fn run() -> String {
         }
         log = now;
     }
-    "peerd has ended by itself".to_owned()
+    Err("peerd has ended by itself".into())
 }
 
 fn invitation(url: &str) -> String {

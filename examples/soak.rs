@@ -5,8 +5,6 @@
 //! `make soak MINUTES=60` runs it. It writes its records to a folder, and exits with 1 after any
 //! fault. One of the peerds is never restarted, so that its records cover the whole run.
 
-#[path = "demo/failure.rs"]
-mod failure;
 #[path = "soak/flat.rs"]
 mod flat;
 #[path = "soak/plot.rs"]
@@ -17,26 +15,18 @@ mod report;
 mod sample;
 #[path = "soak/stage.rs"]
 mod stage;
-#[path = "demo/stop.rs"]
-mod stop;
 #[path = "soak/watcher.rs"]
 mod watcher;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
-use peerd_testkit::{self as support, faults};
-
-use crate::{
-    failure::{panic_in_plain_words, report_failure},
-    faults::failure::Failure,
-    report::Report,
-    stage::Stage,
-    stop::asked_to_stop,
+use peerd_testkit::{
+    self as support, faults,
+    program::{interrupted, until_stopped},
 };
 
-/// The exit code of a program that Ctrl-C ended, as shells have it.
-const INTERRUPTED: u8 = 130;
+use crate::{faults::failure::Failure, report::Report, stage::Stage};
 
 /// Records the resources of three peerds under a mixed load with faults.
 #[derive(Debug, Parser)]
@@ -54,25 +44,8 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    panic_in_plain_words();
     let arguments = Arguments::parse();
-    let mut running = Box::pin(run(&arguments));
-    tokio::select! {
-        ended = &mut running => match ended {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(failure) => {
-                report_failure(&failure.to_string());
-                ExitCode::FAILURE
-            }
-        },
-        asked = asked_to_stop() => {
-            if let Err(error) = asked {
-                report_failure(&format!("cannot listen for signals: {error}"));
-            }
-            ExitCode::from(INTERRUPTED)
-        }
-    }
+    until_stopped(Box::pin(run(&arguments))).await.unwrap_or_else(interrupted)
 }
 
 /// Returns whether there was no fault.

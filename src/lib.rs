@@ -8,6 +8,10 @@
 //!
 //! `ARCHITECTURE.md` is the map of the code.
 
+// The futures of an instance's tasks are nested deeper than the default of 128, which matters where
+// a task is spawned and its future must be `Send`.
+#![recursion_limit = "256"]
+
 pub mod bus;
 pub mod callout;
 pub mod cli;

@@ -9,8 +9,6 @@ use peerd_testkit::{self as support, faults, wait};
 
 mod cluster {
     mod machine;
-    mod owners;
-    mod scene;
     mod settings;
 
     mod blackhole;

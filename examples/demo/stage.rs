@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use crate::{
     screen::{Look, Screen, Side},
-    support::{Client, Event, Events, Nats, Peerd, Reply, bin},
+    support::{
+        Client, Event, Events, Nats, Peerd, Reply, bin, faults::failure::Failure, wait::until,
+    },
 };
 
 pub(crate) const RECEIVED: &str = "peer_message_received";
@@ -25,38 +27,27 @@ pub(crate) const TYPING: &str = "typing";
 /// People do not type faster, and peerd accepts at most ten messages a second.
 const SCREEN_INTERVAL: Duration = Duration::from_millis(120);
 const RECOVERY_DEADLINE: Duration = Duration::from_secs(20);
-const POLL_INTERVAL: Duration = Duration::from_millis(100);
-
-/// A check that failed.
-#[derive(Debug)]
-pub(crate) struct Failed(pub(crate) String);
-
-impl fmt::Display for Failed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// The result of a step in a sentence, or the check that failed.
-pub(crate) type Shown = Result<String, Failed>;
+pub(crate) type Shown = Result<String, Failure>;
 
 /// Fails with a sentence unless both are equal.
 pub(crate) fn same<T: PartialEq + fmt::Debug>(
     what: &str,
     is: &T,
     expected: &T,
-) -> Result<(), Failed> {
+) -> Result<(), Failure> {
     if is == expected {
         return Ok(());
     }
-    Err(Failed(format!("{what}: expected {expected:?}, got {is:?}")))
+    Err(format!("{what}: expected {expected:?}, got {is:?}").into())
 }
 
 /// The body of a success.
-pub(crate) fn success(reply: &Reply) -> Result<&Value, Failed> {
+pub(crate) fn success(reply: &Reply) -> Result<&Value, Failure> {
     match reply.code {
         None => Ok(&reply.body),
-        Some(_) => Err(Failed(format!("a call was refused: {}", reply.body))),
+        Some(_) => Err(format!("a call was refused: {}", reply.body).into()),
     }
 }
 
@@ -82,7 +73,7 @@ impl Person {
         &mut self,
         screen: Screen,
         names: &[&str],
-    ) -> Result<Vec<Event>, Failed> {
+    ) -> Result<Vec<Event>, Failure> {
         let mut events = Vec::new();
         for name in names {
             let mut event = self.events.next().await;
@@ -108,7 +99,7 @@ impl Person {
     }
 
     /// Checks that the calls answered so far had no events.
-    pub(crate) async fn expect_nothing(&mut self, screen: Screen) -> Result<(), Failed> {
+    pub(crate) async fn expect_nothing(&mut self, screen: Screen) -> Result<(), Failure> {
         let events = self.events_so_far(screen).await;
         let names: Vec<_> = events.iter().map(|event| event.name.as_str()).collect();
         same(&format!("events of {}", self.name), &names, &Vec::<&str>::new())
@@ -153,11 +144,16 @@ impl Stage {
     }
 
     /// One call that must succeed.
-    pub(crate) async fn ask(&self, user: &str, method: &str, body: Value) -> Result<Value, Failed> {
+    pub(crate) async fn ask(
+        &self,
+        user: &str,
+        method: &str,
+        body: Value,
+    ) -> Result<Value, Failure> {
         let reply = self.client.call(user, method, body).await;
         match reply.code {
             None => Ok(reply.body),
-            Some(_) => Err(Failed(format!("{method} by {user}: {}", reply.body))),
+            Some(_) => Err(format!("{method} by {user}: {}", reply.body).into()),
         }
     }
 
@@ -168,7 +164,7 @@ impl Stage {
         from: Side,
         message: &Value,
         expected: &[&str],
-    ) -> Result<Value, Failed> {
+    ) -> Result<Value, Failure> {
         tokio::time::sleep(SCREEN_INTERVAL).await;
         let (sender, receiver) = match from {
             Side::Left => (&mut self.alice, &mut self.bob),
@@ -204,15 +200,15 @@ impl Stage {
         user: &str,
         other: &str,
         config: Value,
-    ) -> Result<Vec<Value>, Failed> {
+    ) -> Result<Vec<Value>, Failure> {
         let body = json!({ "conversationID": other, "conversationType": 0, "config": config });
         let reply = self.ask(user, "query_history_message", body).await?;
         let list = reply["messageList"].as_array().cloned();
-        list.ok_or_else(|| Failed(format!("no messageList in {reply}")))
+        list.ok_or_else(|| format!("no messageList in {reply}").into())
     }
 
     /// The number of unread messages of all conversations that are not muted, and of all.
-    pub(crate) async fn totals(&self, user: &str) -> Result<(Option<u64>, Option<u64>), Failed> {
+    pub(crate) async fn totals(&self, user: &str) -> Result<(Option<u64>, Option<u64>), Failure> {
         let method = "query_conversation_total_unread_message_count";
         let reply = self.ask(user, method, json!({})).await?;
         let number = |field: &str| reply[field].as_u64();
@@ -220,7 +216,7 @@ impl Stage {
     }
 
     /// The views of both users: history, conversations, totals.
-    pub(crate) async fn all_seen(&self) -> Result<Value, Failed> {
+    pub(crate) async fn all_seen(&self) -> Result<Value, Failure> {
         let mut all = Vec::new();
         for (user, other) in [("alice", "bob"), ("bob", "alice")] {
             let config = json!({ "count": 100, "reverse": true });
@@ -235,23 +231,18 @@ impl Stage {
 
     /// Kills peerd with SIGKILL, starts it again and waits until it answers both users; returns how
     /// long that took.
-    pub(crate) async fn kill_and_restart(&mut self) -> Result<Duration, Failed> {
+    pub(crate) async fn kill_and_restart(&mut self) -> Result<Duration, Failure> {
         let killed = Instant::now();
         self.peerd.kill9();
         self.peerd.restart().await;
         for user in ["alice", "bob"] {
-            loop {
+            until(RECOVERY_DEADLINE, async || {
                 let method = "query_conversation_total_unread_message_count";
                 let answer = self.client.try_call(user, method, json!({})).await;
-                if answer.is_ok_and(|reply| reply.code.is_none()) {
-                    break;
-                }
-                if killed.elapsed() > RECOVERY_DEADLINE {
-                    let late = format!("peerd did not answer within {RECOVERY_DEADLINE:?}");
-                    return Err(Failed(late));
-                }
-                tokio::time::sleep(POLL_INTERVAL).await;
-            }
+                let reply = answer.map_err(|error| format!("{error:?}"))?;
+                if reply.code.is_none() { Ok(()) } else { Err(reply.body.to_string()) }
+            })
+            .await?;
         }
         Ok(killed.elapsed())
     }
@@ -270,7 +261,7 @@ const REVOKE: u64 = 31;
 const IMAGE: u64 = 11;
 
 /// A line of the conversation file as a message to send.
-pub(crate) fn message(line: &Value) -> Result<Value, Failed> {
+pub(crate) fn message(line: &Value) -> Result<Value, Failure> {
     if let Some(text) = line["text"].as_str() {
         return Ok(json!({ "type": 1, "message": text }));
     }
@@ -279,7 +270,7 @@ pub(crate) fn message(line: &Value) -> Result<Value, Failed> {
     }
     let mut image = line["image"].clone();
     if !image.is_object() {
-        return Err(Failed(format!("neither text, command nor image: {line}")));
+        return Err(format!("neither text, command nor image: {line}").into());
     }
     image["type"] = json!(IMAGE);
     Ok(image)

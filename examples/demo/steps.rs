@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use crate::{
     screen::{Look, Side},
     stage::{
-        CHANGED, DELETED, EDITED, Failed, READ, RECEIVED, REVOKED, Shown, Stage, TOTAL, TYPING,
-        content, message, same, show, success,
+        CHANGED, DELETED, EDITED, READ, RECEIVED, REVOKED, Shown, Stage, TOTAL, TYPING, content,
+        message, same, show, success,
     },
-    support::login,
+    support::{faults::failure::Failure, login},
 };
 
 const CONVERSATION: &str = include_str!("conversation.jsonl");
@@ -28,8 +28,8 @@ pub(crate) async fn conversation(stage: &mut Stage) -> Shown {
     stage.bob.events.drain().await;
     let mut lines = 0;
     for line in CONVERSATION.lines() {
-        let line: Value = serde_json::from_str(line)
-            .map_err(|error| Failed(format!("conversation.jsonl: {error}")))?;
+        let line: Value =
+            serde_json::from_str(line).map_err(|error| format!("conversation.jsonl: {error}"))?;
         let from = if line["from"] == "alice" { Side::Left } else { Side::Right };
         let message = message(&line)?;
         let expected: &[&str] =
@@ -81,7 +81,7 @@ pub(crate) async fn mute(stage: &mut Stage) -> Shown {
     Ok("both messages arrived and were counted; the total stayed at 0 while the conversation was muted".to_owned())
 }
 
-async fn set_notification(stage: &Stage, status: u64) -> Result<(), Failed> {
+async fn set_notification(stage: &Stage, status: u64) -> Result<(), Failure> {
     let body = json!({ "status": status, "conversationID": "alice", "conversationType": 0 });
     let method = "set_conversation_notification_status";
     stage.ask("bob", method, body).await?;
@@ -104,7 +104,7 @@ pub(crate) async fn rate(stage: &mut Stage) -> Shown {
     let (Some((number, reply)), None) = (refused.next(), refused.next()) else {
         let codes: Vec<_> = replies.iter().map(|reply| reply.code).collect();
         let what = format!("one of eleven should be refused: {codes:?}");
-        return Err(Failed(what));
+        return Err(what.into());
     };
     same("the code", &reply.code, &Some(RATE_LIMITED))?;
     let wait = reply.body["retryAfterMs"].as_u64().unwrap_or_default();
@@ -152,7 +152,7 @@ pub(crate) async fn away(stage: &mut Stage) -> Shown {
     same("what was missed", &missed, &texts.map(str::to_owned).to_vec())?;
     let rest = stage.bob.events_so_far(screen).await;
     if rest.iter().any(|event| event.name == RECEIVED) {
-        return Err(Failed("bob was given more than he missed".to_owned()));
+        return Err("bob was given more than he missed".to_owned().into());
     }
     Ok("the login replayed the messages that bob missed, oldest first, marked as missed".to_owned())
 }
@@ -177,7 +177,7 @@ pub(crate) async fn history(stage: &mut Stage) -> Shown {
     same("the pages", &pages, &all[all.len().saturating_sub(pages.len())..].to_vec())?;
     let keys: Vec<_> = all.iter().map(|message| message["orderKey"].as_u64()).collect();
     if !keys.is_sorted_by(|one, next| one < next) {
-        return Err(Failed(format!("order keys do not rise: {keys:?}")));
+        return Err(format!("order keys do not rise: {keys:?}").into());
     }
     for person in [&stage.alice, &stage.bob] {
         let from = |message: &&Value| message["senderUserID"] == person.name;
@@ -193,7 +193,7 @@ pub(crate) async fn delete(stage: &mut Stage) -> Shown {
     let whole = json!({ "count": 100, "reverse": true });
     let before = stage.page("alice", "bob", whole.clone()).await?;
     let image = before.iter().find(|message| message["type"] == 11);
-    let image = image.ok_or_else(|| Failed("no image in alice's history".to_owned()))?;
+    let image = image.ok_or_else(|| "no image in alice's history".to_owned())?;
     let id = &image["messageID"];
     screen.say(Side::Left, Look::Plain, &format!("(deletes {})", content(image)));
     let body = json!({
@@ -203,7 +203,7 @@ pub(crate) async fn delete(stage: &mut Stage) -> Shown {
     let events = stage.alice.events_so_far(screen).await;
     for name in [DELETED, CHANGED, TOTAL] {
         if !events.iter().any(|event| event.name == name) {
-            return Err(Failed(format!("alice received no {name}")));
+            return Err(format!("alice received no {name}").into());
         }
     }
     stage.bob.expect_nothing(screen).await?;

@@ -78,11 +78,6 @@ impl Dashboard {
         state.is_live = false;
     }
 
-    /// The last state of the members.
-    pub(crate) fn sight(&self) -> Sight {
-        self.state().sight
-    }
-
     /// Notes the state of the members.
     pub(crate) fn see(&self, sight: Sight) {
         self.state().sight = sight;
@@ -95,7 +90,7 @@ impl Dashboard {
 
     fn line(&self, state: &State) -> String {
         let figures = self.meter.figures();
-        let Sight { members, owned, partitions, .. } = state.sight;
+        let Sight { members, owned, partitions } = state.sight;
         format!(
             "{:>3} s  {:>7}  {:>6}  {:>6}  {:>8}  {members:>6}  {:>5}  {}",
             self.elapsed().as_secs(),

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
-use tokio::time::Instant;
 
 use crate::{dashboard::Dashboard, support::run_cli_env};
 
@@ -12,8 +11,6 @@ const INTERVAL: Duration = Duration::from_millis(400);
 /// The members, and the partitions that have an owner.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sight {
-    /// When the status was polled; `None`: not yet.
-    pub(crate) at: Option<Instant>,
     /// Instances that answer.
     pub(crate) members: usize,
     /// Partitions with a live owner.
@@ -24,11 +21,10 @@ pub(crate) struct Sight {
 /// Polls until it is dropped.
 pub(crate) async fn poll_status(dashboard: Arc<Dashboard>, servers: String) {
     loop {
-        let at = Instant::now();
         let run = run_cli_env(&["status", "--json"], &[("PEERD__NATS__SERVERS", &servers)]).await;
         // Without an answer the dashboard keeps the previous state.
         if let Ok(report) = serde_json::from_str(&run.stdout) {
-            dashboard.see(Sight { at: Some(at), ..read(&report) });
+            dashboard.see(read(&report));
         }
         tokio::time::sleep(INTERVAL).await;
     }
@@ -38,7 +34,6 @@ fn read(report: &Value) -> Sight {
     let list = |field: &str| report[field].as_array().cloned().unwrap_or_default();
     let partitions = list("partitions");
     Sight {
-        at: None,
         members: list("members").iter().filter(|member| member["routed"].is_u64()).count(),
         owned: partitions.iter().filter(|partition| partition["isOwnerAlive"] == true).count(),
         partitions: partitions.len(),

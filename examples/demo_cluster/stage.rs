@@ -2,30 +2,25 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     dashboard::{Dashboard, say},
     faults::{
-        caller::{CALL_DEADLINE, Caller, Manner},
+        caller::{CALL_DEADLINE, Counts, Manner},
         failure::Failure,
-        judged::judge,
-        load::{Load, Plan},
+        load::Plan,
         notes::Disturbed,
-        random::Random,
+        trial::{Fault, Setup, Trial},
     },
     impact::{self, Impact},
     poller::poll_status,
-    support::{self, NatsCluster, Peerd, Settings, run_cli_env, start_instances, wait::until},
+    support::{NatsCluster, settings},
     verdict,
 };
 
 /// nats-servers, and peerds.
 pub(crate) const NODES: usize = 3;
-const PARTITIONS: usize = 8;
 const PLAN: Plan = Plan::sends(240, 1500);
 const MEMBER_TTL_MS: &str = "5000";
 /// The time before the first fault.
@@ -36,18 +31,12 @@ const NATS_DEAD: Duration = Duration::from_secs(3);
 const PEERD_DEAD: Duration = Duration::from_secs(7);
 /// The time after each recovery.
 const CALM: Duration = Duration::from_secs(1);
-/// The deadline for all members to be present and own everything after a restart.
-const WHOLE_DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Stage {
     dashboard: Arc<Dashboard>,
-    load: Option<Load>,
-    callers: Vec<Caller>,
-    /// The listeners to the users' events.
-    _listeners: JoinSet<()>,
+    trial: Trial,
     /// The status poller and the drawing of the dashboard.
     _watchers: JoinSet<()>,
-    peerds: Vec<Peerd>,
     // Last, so that they outlive what uses them.
     nats: NatsCluster,
 }
@@ -58,33 +47,14 @@ impl Stage {
         dashboard.event("starting three nats-servers …");
         let nats = NatsCluster::start("").await;
         let servers = nats.urls();
-        dashboard.event("starting three peerds …");
-        let settings = settings();
-        let peerds = start_instances(&vec![servers.join(","); NODES], &settings).await?;
-        let callers = watched(Caller::connect_each(&servers, Manner::Impatient).await?, dashboard);
-        let mut listeners = JoinSet::new();
-        for server in &servers {
-            // Each stays with its server: an event counts as published if any of them received it.
-            callers[0].notes().listen(std::slice::from_ref(server), &mut listeners).await?;
-        }
-        dashboard.event(&format!("logging {} users in …\n", PLAN.users));
-        let mut random = Random::new(Random::seed("DEMO_SEED"));
-        let load = Load::start(&callers, PLAN, &mut random).await?;
+        dashboard.event(&format!("starting three peerds, logging {} users in …\n", PLAN.users));
+        let trial = Trial::start(setup(&servers, dashboard)).await?;
         let mut watchers = JoinSet::new();
         watchers.spawn(poll_status(Arc::clone(dashboard), servers.join(",")));
         dashboard.open();
         watchers.spawn(Arc::clone(dashboard).live());
-        let stage = Self {
-            dashboard: Arc::clone(dashboard),
-            load: Some(load),
-            callers,
-            _listeners: listeners,
-            _watchers: watchers,
-            peerds,
-            nats,
-        };
-        stage.whole().await?;
-        Ok(stage)
+        trial.until_whole().await?;
+        Ok(Self { dashboard: Arc::clone(dashboard), trial, _watchers: watchers, nats })
     }
 
     /// No fault, for comparison.
@@ -111,9 +81,9 @@ impl Stage {
     pub(crate) async fn kill_peerd(&mut self, node: usize) -> Result<Impact, Failure> {
         let name = format!("peerd {}", node + 1);
         let fault = self.fault(&format!("kill -9 {name}"), Some(Disturbed::Peerd))?;
-        self.peerds[node].kill9();
+        self.trial.peerds[node].kill9();
         sleep(PEERD_DEAD).await;
-        self.peerds[node].start_again().await?;
+        self.trial.start_again(&[node]).await?;
         self.dashboard.event(&format!("{name} is back"));
         self.over(fault, &format!("{name} killed")).await
     }
@@ -124,9 +94,10 @@ impl Stage {
         for node in 0..NODES {
             let name = format!("peerd {}", node + 1);
             self.dashboard.event(&format!("{name} is stopped"));
-            self.peerds[node].restart_in_order().await?;
+            self.trial.terminate(node).await?;
+            self.trial.start_again(&[node]).await?;
             self.dashboard.event(&format!("{name} is back"));
-            self.whole().await?;
+            self.trial.until_whole().await?;
         }
         self.over(fault, "peerds restarted in turn").await
     }
@@ -134,24 +105,16 @@ impl Stage {
     /// Ends the load, and compares the view of every user with the answers.
     pub(crate) async fn judge(&mut self, impacts: &[Impact]) -> Result<bool, Failure> {
         self.dashboard.event("the users stop, and everything is read back");
-        let Some(load) = self.load.take() else { return Err("no load".into()) };
-        let pairs = load.finish().await?;
-        let judged = judge(&self.callers[0], &pairs, &self.nats.urls()).await?;
+        let pairs = self.trial.end_load().await?;
+        let judged = self.trial.judge(&pairs).await?;
         self.dashboard.close();
-        let mut is_good = verdict::pronounce(&judged.verdict, judged.read);
+        let mut is_good = verdict::pronounce(&judged);
         say(&format!("\n{}\n", impact::table(impacts)));
-        let servers = self.nats.urls().join(",");
-        let status = run_cli_env(&["status"], &[("PEERD__NATS__SERVERS", &servers)]).await;
+        let status = self.trial.status(&[]).await;
         say(&format!("peerd status: {}", status.stdout.lines().next().unwrap_or(&status.stderr)));
         if status.code != Some(0) {
             say(&status.stdout);
             is_good = false;
-        }
-        for (node, peerd) in self.peerds.iter_mut().enumerate() {
-            if !peerd.is_running() {
-                say(&format!("peerd {} has ended by itself", node + 1));
-                is_good = false;
-            }
         }
         let verdict =
             if is_good { "All promises were kept" } else { "SOME PROMISES WERE NOT KEPT" };
@@ -162,44 +125,26 @@ impl Stage {
     /// Copies the logs to a folder that outlives this program.
     pub(crate) fn keep_logs(&self) -> std::io::Result<PathBuf> {
         let folder = tempfile::Builder::new().prefix("peerd-demo-cluster-").tempdir()?.keep();
-        support::keep_logs(&folder, &self.nats, &self.peerds)?;
+        self.trial.keep_logs(&folder, &self.nats)?;
         Ok(folder)
     }
 
     /// A fault begins: the impact on users counts for it from now on.
-    fn fault(&self, what: &str, disturbed: Option<Disturbed>) -> Result<Fault, Failure> {
-        if let Some(disturbed) = disturbed {
-            self.callers[0].notes().disturbed(disturbed)?;
-        }
-        let load = self.load.as_ref().ok_or("no load")?;
+    fn fault(&mut self, what: &str, disturbed: Option<Disturbed>) -> Result<Fault, Failure> {
         self.dashboard.event(what);
         self.dashboard.meter.begin();
-        Ok(Fault { epoch: load.new_epoch(), since: Instant::now() })
+        self.trial.fault(disturbed)
     }
 
     /// Waits until a fault is over: every user is answered again, and everything has an owner.
-    async fn over(&self, fault: Fault, what: &str) -> Result<Impact, Failure> {
-        let load = self.load.as_ref().ok_or("no load")?;
-        load.answered(fault.epoch, fault.since).await?;
-        self.whole().await?;
-        self.callers[0].notes().calm()?;
+    async fn over(&mut self, fault: Fault, what: &str) -> Result<Impact, Failure> {
+        self.trial.answered(fault).await?;
+        self.trial.until_whole().await?;
+        self.trial.notes().calm()?;
         sleep(CALM).await;
         let impact = Impact { what: what.to_owned(), phase: self.dashboard.meter.phase() };
         self.dashboard.event(&impact.to_string());
         Ok(impact)
-    }
-
-    /// Waits until all members are present and own everything.
-    async fn whole(&self) -> Result<(), Failure> {
-        let began = Instant::now();
-        until(WHOLE_DEADLINE, async || {
-            let seen = self.dashboard.sight();
-            let is_new = seen.at.is_some_and(|at| at >= began);
-            let counts = (seen.members, seen.owned, seen.partitions);
-            let is_whole = is_new && counts == (NODES, PARTITIONS, PARTITIONS);
-            if is_whole { Ok(()) } else { Err(format!("{seen:?}")) }
-        })
-        .await
     }
 }
 
@@ -213,34 +158,28 @@ impl Drop for Stage {
     }
 }
 
-/// A fault that began.
-struct Fault {
-    epoch: u64,
-    since: Instant,
-}
-
-/// The callers, whose sends the dashboard's meter counts.
-fn watched(callers: Vec<Caller>, dashboard: &Arc<Dashboard>) -> Vec<Caller> {
-    let watched = |caller: Caller| {
-        let (dashboard, counts) = (Arc::clone(dashboard), caller.counts());
-        caller.watched(Arc::new(move |method, took| {
+/// Three peerds, whose sends the dashboard's meter counts.
+fn setup(servers: &[String], dashboard: &Arc<Dashboard>) -> Setup {
+    let (instances, dashboard) = (vec![servers.join(","); NODES], Arc::clone(dashboard));
+    let call_deadline_ms = CALL_DEADLINE.as_millis().to_string();
+    Setup {
+        // Each stays with its server: an event counts as published if any of them received it.
+        listeners: servers.iter().map(|server| vec![server.clone()]).collect(),
+        settings: settings([
+            ("PEERD__STREAM__REPLICAS", "3"),
+            ("PEERD__CLUSTER__MEMBER_TTL_MS", MEMBER_TTL_MS),
+            ("PEERD__EVENTS__ENCODING", "json"),
+            ("PEERD__LIMITS__CALL_DEADLINE_MS", &call_deadline_ms),
+            // The users of this demo send faster than people.
+            ("PEERD__LIMITS__MESSAGES_PER_SECOND", "1000"),
+        ]),
+        manner: Manner::Impatient,
+        watch: Some(Arc::new(move |method: &str, took, counts: &Counts| {
             if method == "send_peer_message" {
                 dashboard.meter.answered(took);
             }
             dashboard.meter.set_repeated(counts.repeated());
-        }))
-    };
-    callers.into_iter().map(watched).collect()
-}
-
-fn settings() -> Settings {
-    let call_deadline_ms = CALL_DEADLINE.as_millis().to_string();
-    support::settings([
-        ("PEERD__STREAM__REPLICAS", "3"),
-        ("PEERD__CLUSTER__MEMBER_TTL_MS", MEMBER_TTL_MS),
-        ("PEERD__EVENTS__ENCODING", "json"),
-        ("PEERD__LIMITS__CALL_DEADLINE_MS", &call_deadline_ms),
-        // The users of this demo send faster than people.
-        ("PEERD__LIMITS__MESSAGES_PER_SECOND", "1000"),
-    ])
+        })),
+        ..Setup::new(("the demo", "DEMO_SEED"), instances, servers.to_vec(), PLAN)
+    }
 }

@@ -1,8 +1,6 @@
 //! The promises, and the result of checking them.
 
-use serde_json::Value;
-
-use crate::{dashboard::say, faults::notes};
+use crate::{dashboard::say, faults::judged::Judged};
 
 const FAULTS_SHOWN: usize = 10;
 
@@ -17,7 +15,7 @@ const KINDS: [(&str, &[&str]); 6] = [
 ];
 
 /// Prints the result; returns whether all promises were kept.
-pub(crate) fn pronounce(verdict: &Value, read: usize) -> bool {
+pub(crate) fn pronounce(Judged { read, verdict, faults: all, .. }: &Judged) -> bool {
     let figure = |name: &str| verdict[name].as_u64().unwrap_or_default();
     let line = |what: &str, count: u64| say(&format!("  {what:<34}{count:>8}"));
     say("");
@@ -32,17 +30,17 @@ pub(crate) fn pronounce(verdict: &Value, read: usize) -> bool {
         known += found;
         line(what, u64::try_from(found).unwrap_or(u64::MAX));
     }
-    if let Some(others @ 1..) = faults.len().checked_sub(known) {
+    if let Some(others @ 1..) = all.len().checked_sub(known) {
         line("other faults", u64::try_from(others).unwrap_or(u64::MAX));
     }
-    line("lines of history read back", u64::try_from(read).unwrap_or(u64::MAX));
+    line("lines of history read back", u64::try_from(*read).unwrap_or(u64::MAX));
     // A live event that was lost when a nats-server died is not a fault.
     line("messages received live", figure("delivered"));
     line("of them more than once", figure("redelivered"));
     say("  (A peerd that takes over publishes again what the dead one may not have published.");
     say("   Clients recognize such a message by its messageID.)");
-    for fault in notes::faults(verdict).iter().take(FAULTS_SHOWN) {
+    for fault in all.iter().take(FAULTS_SHOWN) {
         say(&format!("  ! {fault}"));
     }
-    faults.is_empty()
+    all.is_empty()
 }

@@ -1,14 +1,15 @@
 //! The servers to be measured, and `peerd bench` against them.
 
-use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::support::{Nats, NatsCluster, Peerd, peerd_command};
+use crate::support::{Nats, NatsCluster, Peerd, Settings, run_cli_within, settings};
 
 /// Above the rate of any sender of a load.
 const NO_RATE_LIMIT: (&str, &str) = ("PEERD__LIMITS__MESSAGES_PER_SECOND", "1000000");
+/// Longer than any load.
+const BENCH_DEADLINE: Duration = Duration::from_secs(3600);
 
 /// The setup of nats-server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +33,12 @@ enum Servers {
 pub(crate) struct Stage {
     pub(crate) peerd: Peerd,
     servers: Servers,
-    envs: Vec<(String, String)>,
+    envs: Settings,
 }
 
 impl Stage {
     /// Starts everything.
-    pub(crate) async fn start(kind: Kind, envs: &[(&str, &str)]) -> Result<Self, String> {
+    pub(crate) async fn start(kind: Kind, envs: &[(&'static str, &str)]) -> Result<Self, String> {
         let mut all = vec![NO_RATE_LIMIT];
         all.extend(envs);
         if matches!(kind, Kind::Three | Kind::ThreeSynced) {
@@ -50,8 +51,7 @@ impl Stage {
             Kind::ThreeSynced => Servers::Three(NatsCluster::start_synced().await),
         };
         let url = servers.url();
-        let mut envs: Vec<(String, String)> =
-            all.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut envs = settings(all);
         let mut peerd = Peerd::spawn(&url, &envs);
         peerd.until_ready().await?;
         if let Servers::Three(cluster) = &servers {
@@ -79,17 +79,13 @@ impl Stage {
 
     /// Runs `peerd bench` with arguments; returns its report.
     pub(crate) async fn bench(&self, arguments: &[&str]) -> Result<Value, String> {
-        let dir = TempDir::new().map_err(|error| error.to_string())?;
-        let mut command = tokio::process::Command::from(peerd_command(dir.path()));
+        let arguments = [&["bench", "--json"], arguments].concat();
         let envs = self.envs.iter().map(|(name, value)| (name, value));
-        command.arg("bench").args(arguments).arg("--json").envs(envs).kill_on_drop(true);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let output = command.output().await.map_err(|error| error.to_string())?;
-        if !output.status.success() {
-            let failure = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(format!("peerd bench {}: {failure}", arguments.join(" ")));
+        let run = run_cli_within(BENCH_DEADLINE, &arguments, envs).await;
+        if run.code != Some(0) {
+            return Err(format!("peerd {}: {}", arguments.join(" "), run.stderr));
         }
-        serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
+        run.json().map_err(|error| error.to_string())
     }
 }
 

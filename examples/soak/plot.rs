@@ -1,171 +1,144 @@
-//! The chart: a panel for each kind of line, a line for each instance, faults as marks. It is
-//! legible on light and dark backgrounds.
+//! The chart: a panel for each kind of line, a line for each instance, faults as dashed lines. Its
+//! background is transparent, and its colours follow the reader's light or dark scheme.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{io, time::Duration};
+
+use plotters::{
+    coord::Shift,
+    drawing::{DrawingArea, DrawingAreaErrorKind},
+    element::{PathElement, Text},
+    prelude::{ChartBuilder, IntoDrawingArea as _, LineSeries, RGBColor, SVGBackend},
+    series::DashedLineSeries,
+    style::{IntoFont as _, ShapeStyle, TRANSPARENT, TextStyle},
+};
 
 use crate::sample::{Kind, Sample};
 
-const WIDTH: f64 = 960.0;
-const LEFT: f64 = 70.0;
-const RIGHT: f64 = 16.0;
-const TOP: f64 = 64.0;
-const PANEL: f64 = 92.0;
-const GAP: f64 = 40.0;
-const INSTANCES: usize = 3;
-/// The most marks of time on the axis.
-const TICKS: f64 = 12.0;
-/// Steps between them, in minutes.
-const STEPS: [f64; 8] = [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 720.0];
+const WIDTH: u32 = 960;
+/// The height of the legend, and of each panel.
+const LEGEND: u32 = 36;
+const PANEL: u32 = 132;
+/// Room for the labels of the values.
+const LEFT: u32 = 60;
+const LABELS_MAX: usize = 13;
+const FONT: (&str, i32) = ("sans-serif", 16);
+const TEXT: RGBColor = RGBColor(0x22, 0x22, 0x22);
+const AXIS: RGBColor = RGBColor(0x99, 0x99, 0x99);
+const FAULT: RGBColor = RGBColor(0xbb, 0xbb, 0xbb);
+/// Each instance: its colour, its name, and where this begins in the legend.
+const INSTANCES: [(RGBColor, &str, i32); 3] = [
+    (RGBColor(0x0b, 0x62, 0xa8), "peerd 1 (never restarted)", 60),
+    (RGBColor(0xc2, 0x57, 0x0c), "peerd 2", 280),
+    (RGBColor(0x1a, 0x7f, 0x52), "peerd 3", 390),
+];
+const FAULT_NAME: (&str, i32) = ("one is killed, restarted or paused", 500);
+const LABEL: &str = "role=\"img\" aria-label=\"Resources of three peerds during a soak run\"";
+/// The colours on a dark background, by those above as the SVG writes them.
+const DARK: &str = "<style>@media (prefers-color-scheme: dark) {
+[fill='#222222'] { fill: #ddd }
+[stroke='#999999'] { stroke: #777 } [stroke='#BBBBBB'] { stroke: #555 }
+[stroke='#0B62A8'] { stroke: #6cb6ff } [stroke='#C2570C'] { stroke: #f0a45d }
+[stroke='#1A7F52'] { stroke: #5fd3a0 }
+}</style>";
 
-const STYLE: &str = "\
-text { font: 12px system-ui, sans-serif; fill: #222 }
-.title { font-size: 13px; font-weight: 600 }
-.axis { stroke: #999; stroke-width: 1 }
-.fault { stroke: #bbb; stroke-width: 1; stroke-dasharray: 2 3 }
-.line { fill: none; stroke-width: 1.6; stroke-linejoin: round }
-.i0 { stroke: #0b62a8 } .i1 { stroke: #c2570c } .i2 { stroke: #1a7f52 }
-@media (prefers-color-scheme: dark) {
-text { fill: #ddd } .axis { stroke: #777 } .fault { stroke: #555 }
-.i0 { stroke: #6cb6ff } .i1 { stroke: #f0a45d } .i2 { stroke: #5fd3a0 }
-}";
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = Result<(), DrawingAreaErrorKind<io::Error>>;
 
 /// The chart of a run.
-pub(crate) fn svg(samples: &[Sample], faults: &[(Duration, String)], span: Duration) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "a handful")]
-    let panels = Kind::ALL.len() as f64;
-    let height = TOP + panels * (PANEL + GAP);
-    let span_s = samples.iter().map(|sample| sample.at.as_secs_f64()).fold(1.0, f64::max);
-    let span_s = span_s.max(span.as_secs_f64());
-    let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
-         aria-label=\"What three peerds held during a soak run\">\n<style>{STYLE}</style>\n"
-    );
-    legend(&mut out);
-    let mut top = TOP;
-    for kind in Kind::ALL {
-        Panel { top, span_s, most: most(samples, kind) }.draw(&mut out, kind, samples, faults);
-        top += PANEL + GAP;
-    }
-    out + "</svg>\n"
+pub(crate) fn svg(
+    samples: &[Sample],
+    faults: &[(Duration, String)],
+    span: Duration,
+) -> io::Result<String> {
+    let mut svg = String::new();
+    let panels = u32::try_from(Kind::ALL.len()).unwrap_or_default();
+    let size = (WIDTH, LEGEND + panels * PANEL);
+    let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+    draw(&root, samples, faults, span).map_err(io::Error::other)?;
+    drop(root);
+    let labelled = svg.replacen("<svg ", &format!("<svg {LABEL} "), 1);
+    Ok(labelled.replacen(">\n", &format!(">\n{DARK}\n"), 1))
 }
 
-fn legend(out: &mut String) {
-    for (instance, x) in (0..INSTANCES).zip([LEFT, LEFT + 230.0, LEFT + 330.0]) {
-        let note = if instance == 0 { " (never restarted)" } else { "" };
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            out,
-            "<line class=\"line i{instance}\" x1=\"{x}\" y1=\"20\" x2=\"{}\" y2=\"20\"/>\
-             <text x=\"{}\" y=\"24\">peerd {}{note}</text>",
-            x + 24.0,
-            x + 30.0,
-            instance + 1,
-        );
+fn draw(
+    root: &Area<'_>,
+    samples: &[Sample],
+    faults: &[(Duration, String)],
+    span: Duration,
+) -> Drawn {
+    let (head, panels) = root.split_vertically(LEGEND);
+    let text = TextStyle::from(FONT.into_font()).color(&TEXT);
+    for (color, name, x) in INSTANCES {
+        let line = PathElement::new([(x, 18), (x + 24, 18)], line(color, 2));
+        head.draw(&line)?;
+        head.draw(&Text::new(name, (x + 30, 12), text.clone()))?;
     }
-    let x = LEFT + 430.0;
-    let _ = writeln!(
-        out,
-        "<line class=\"fault\" x1=\"{x}\" y1=\"12\" x2=\"{x}\" y2=\"28\"/>\
-         <text x=\"{}\" y=\"24\">one is killed, restarted or paused</text>",
-        x + 8.0,
-    );
-}
-
-/// The top of the scale: a round number above all values.
-fn most(samples: &[Sample], kind: Kind) -> f64 {
-    let most = samples.iter().filter_map(|sample| kind.of(sample)).fold(1.0, f64::max);
-    let unit = 10_f64.powf(most.log10().floor());
-    let steps = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
-    let fits = steps.iter().map(|step| step * unit).find(|top| *top >= most);
-    fits.unwrap_or(most)
+    let (name, x) = FAULT_NAME;
+    head.draw(&PathElement::new([(x, 10), (x, 26)], line(FAULT, 1)))?;
+    head.draw(&Text::new(name, (x + 8, 12), text.clone()))?;
+    let ends = samples.iter().map(|sample| sample.at).fold(span, Duration::max);
+    for (area, kind) in panels.split_evenly((Kind::ALL.len(), 1)).iter().zip(Kind::ALL) {
+        panel(area, kind, samples, faults, minutes(ends), &text)?;
+    }
+    root.present()
 }
 
 /// A panel. Its scale begins at zero, so that rises are shown in proportion.
-struct Panel {
-    top: f64,
-    span_s: f64,
-    most: f64,
+fn panel(
+    area: &Area<'_>,
+    kind: Kind,
+    samples: &[Sample],
+    faults: &[(Duration, String)],
+    ends: f64,
+    text: &TextStyle<'_>,
+) -> Drawn {
+    let most = samples.iter().filter_map(|sample| kind.of(sample)).fold(1.0, f64::max) * 1.05;
+    let mut chart = ChartBuilder::on(area)
+        .caption(kind.title(), text.clone())
+        .margin_right(16)
+        .x_label_area_size(22)
+        .y_label_area_size(LEFT)
+        .build_cartesian_2d(0.0..ends, 0.0..most)?;
+    chart
+        .configure_mesh()
+        .bold_line_style(TRANSPARENT)
+        .light_line_style(TRANSPARENT)
+        .axis_style(AXIS)
+        .label_style(text.clone())
+        .x_labels(LABELS_MAX)
+        .y_labels(3)
+        .x_label_formatter(&|at| format!("{} min", rounded(*at)))
+        .y_label_formatter(&|value| rounded(*value).to_string())
+        .draw()?;
+    for (at, _) in faults {
+        let x = minutes(*at);
+        chart.draw_series(DashedLineSeries::new([(x, 0.0), (x, most)], 2, 3, line(FAULT, 1)))?;
+    }
+    for (instance, (color, ..)) in INSTANCES.into_iter().enumerate() {
+        let its: Vec<&Sample> =
+            samples.iter().filter(|sample| sample.instance == instance).collect();
+        // A line is interrupted where a process ended and where no value is known.
+        let goes_on = |one: &&Sample, next: &&Sample| {
+            one.life == next.life && kind.of(one).is_some() == kind.of(next).is_some()
+        };
+        for part in its.chunk_by(goes_on) {
+            let points =
+                part.iter().filter_map(|sample| Some((minutes(sample.at), kind.of(sample)?)));
+            chart.draw_series(LineSeries::new(points, line(color, 2)))?;
+        }
+    }
+    Ok(())
 }
 
-impl Panel {
-    fn x(&self, at: Duration) -> f64 {
-        LEFT + (WIDTH - LEFT - RIGHT) * at.as_secs_f64() / self.span_s
-    }
+fn line(color: RGBColor, width: u32) -> ShapeStyle {
+    ShapeStyle::from(color).stroke_width(width)
+}
 
-    fn y(&self, value: f64) -> f64 {
-        self.top + PANEL * (1.0 - value / self.most)
-    }
+/// To tenths, which no step between labels is below.
+fn rounded(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
 
-    fn draw(
-        &self,
-        out: &mut String,
-        kind: Kind,
-        samples: &[Sample],
-        faults: &[(Duration, String)],
-    ) {
-        let (top, bottom) = (self.top, self.top + PANEL);
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            out,
-            "<text class=\"title\" x=\"{LEFT}\" y=\"{}\">{}</text>",
-            top - 7.0,
-            kind.title()
-        );
-        for (at, what) in faults {
-            let x = self.x(*at);
-            let _ = writeln!(
-                out,
-                "<line class=\"fault\" x1=\"{x:.1}\" y1=\"{top}\" x2=\"{x:.1}\" y2=\"{bottom}\">\
-                 <title>{what}</title></line>"
-            );
-        }
-        self.axes(out);
-        for instance in 0..INSTANCES {
-            self.line(out, kind, samples.iter().filter(|sample| sample.instance == instance));
-        }
-    }
-
-    fn axes(&self, out: &mut String) {
-        let (top, bottom, right) = (self.top, self.top + PANEL, WIDTH - RIGHT);
-        let _ = writeln!(
-            out,
-            "<path class=\"axis\" fill=\"none\" d=\"M{LEFT} {top}V{bottom}H{right}\"/>"
-        );
-        for value in [0.0, self.most / 2.0, self.most] {
-            let y = self.y(value) + 4.0;
-            let x = LEFT - 6.0;
-            let _ = writeln!(out, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"end\">{value}</text>");
-        }
-        let minutes = self.span_s / 60.0;
-        let step = STEPS.into_iter().find(|step| minutes / step <= TICKS).unwrap_or(minutes);
-        let mut at = 0.0;
-        while at <= minutes {
-            let x = self.x(Duration::from_secs_f64(at * 60.0));
-            let y = bottom + 15.0;
-            let unit = if at == 0.0 { " min" } else { "" };
-            let _ = writeln!(
-                out,
-                "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{at}{unit}</text>"
-            );
-            at += step;
-        }
-    }
-
-    /// The line of one instance, interrupted where a process ended and where no value is known.
-    fn line<'a>(&self, out: &mut String, kind: Kind, samples: impl Iterator<Item = &'a Sample>) {
-        let mut path = String::new();
-        let mut life = None;
-        let mut class = 0;
-        for sample in samples {
-            class = sample.instance;
-            let Some(value) = kind.of(sample) else {
-                life = None;
-                continue;
-            };
-            let step = if life == Some(sample.life) { 'L' } else { 'M' };
-            let _ = write!(path, "{step}{:.1} {:.1}", self.x(sample.at), self.y(value));
-            life = Some(sample.life);
-        }
-        let _ = writeln!(out, "<path class=\"line i{class}\" d=\"{path}\"/>");
-    }
+fn minutes(at: Duration) -> f64 {
+    at.as_secs_f64() / 60.0
 }

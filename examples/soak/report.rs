@@ -5,6 +5,7 @@ use std::{fmt, fs, io, path::Path, time::Duration};
 use serde_json::{Value, json};
 
 use crate::{
+    faults::judged::Judged as JudgedLoad,
     flat::{self, Judged},
     plot,
     sample::{self, Kind, Sample},
@@ -16,19 +17,14 @@ const FAULTS_SHOWN: usize = 10;
 const JUDGED: usize = 0;
 
 /// The verdict of the checkers, with the amount checked.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) seed: u64,
     /// Calls that were answered with success.
     pub(crate) calls: u64,
     pub(crate) attempts: String,
-    /// The output of `peerd verify`.
-    pub(crate) verified: Value,
     pub(crate) users: usize,
-    pub(crate) read: usize,
-    /// Users that the owners recounted in the end.
-    pub(crate) audited: u64,
-    pub(crate) faults: Vec<String>,
+    pub(crate) judged: JudgedLoad,
 }
 
 pub(crate) struct Report {
@@ -57,20 +53,20 @@ impl Report {
     pub(crate) fn is_good(&self) -> bool {
         let is_flat =
             |(_, judged): &(Kind, Option<Judged>)| judged.is_some_and(|judged| judged.is_flat());
-        self.verdict.faults.is_empty() && self.lines.iter().all(is_flat)
+        self.verdict.judged.faults.is_empty() && self.lines.iter().all(is_flat)
     }
 
     /// Writes the series, the picture and the report.
     pub(crate) fn write(&self, folder: &Path) -> io::Result<()> {
         fs::write(folder.join("samples.csv"), sample::csv(&self.samples))?;
-        fs::write(folder.join("soak.svg"), plot::svg(&self.samples, &self.done, self.span))?;
+        fs::write(folder.join("soak.svg"), plot::svg(&self.samples, &self.done, self.span)?)?;
         let report = serde_json::to_string_pretty(&self.json()).map_err(io::Error::other)?;
         fs::write(folder.join("report.json"), report + "\n")
     }
 
     fn json(&self) -> Value {
-        let Verdict { seed, calls, verified, users, read, audited, faults, attempts } =
-            &self.verdict;
+        let Verdict { seed, calls, users, attempts, judged } = &self.verdict;
+        let JudgedLoad { read, audited, verdict, faults } = judged;
         let lines = self.lines.iter().map(|(kind, judged)| {
             let title = kind.title();
             judged.map_or_else(
@@ -90,9 +86,9 @@ impl Report {
         json!({
             "seconds": self.span.as_secs(), "seed": seed, "isGood": self.is_good(),
             "callsAnswered": calls, "attempts": attempts,
-            "messagesAcknowledged": verified["acknowledged"],
-            "clearsMutesAndDeletes": verified["changes"], "events": verified["events"],
-            "messagesDelivered": verified["delivered"], "users": users, "messagesReadBack": read,
+            "messagesAcknowledged": verdict["acknowledged"],
+            "clearsMutesAndDeletes": verdict["changes"], "events": verdict["events"],
+            "messagesDelivered": verdict["delivered"], "users": users, "messagesReadBack": read,
             "usersAudited": audited,
             "wrong": faults, "lines": lines.collect::<Vec<_>>(),
             "faults": done.collect::<Vec<_>>(),
@@ -103,8 +99,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Verdict { verified, users, read, audited, faults, attempts, .. } = &self.verdict;
-        let (acked, marks) = (&verified["acknowledged"], &verified["changes"]);
+        let Verdict { users, attempts, judged, .. } = &self.verdict;
+        let JudgedLoad { read, audited, faults, .. } = judged;
+        let (acked, marks) = (judged.figure("acknowledged"), judged.figure("changes"));
         writeln!(f, "\n  {attempts}")?;
         writeln!(
             f,

@@ -2,27 +2,22 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use serde_json::Value;
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until},
 };
 
 use crate::{
     faults::{
-        caller::{CALL_DEADLINE, Caller, Manner, count},
+        caller::{CALL_DEADLINE, Manner, count},
         failure::Failure,
-        judged::{Judged, judge},
-        load::{Load, Plan},
+        load::Plan,
         notes::Disturbed,
-        random::Random,
+        trial::{Setup, Trial},
     },
     report::Verdict,
     say,
-    support::{
-        self, NatsCluster, Peerd, Settings, peerd_command, process, run_cli_env, start_instances,
-        wait::until,
-    },
+    support::{NatsCluster, Peerd, Settings, process, settings},
     watcher::{Watched, watch},
 };
 
@@ -45,10 +40,6 @@ const FAULTS: u32 = 30;
 const LEAST_BETWEEN_FAULTS: Duration = Duration::from_secs(40);
 /// The default of peerd; shorter in a run whose first quarter is shorter than this.
 const REPEAT_WINDOW: Duration = Duration::from_secs(600);
-/// The time limit of a recovery.
-const WHOLE_DEADLINE: Duration = Duration::from_secs(90);
-/// The time limit of the audit.
-const AUDIT_DEADLINE: Duration = Duration::from_secs(600);
 /// The time without faults at the end.
 const CALM: Duration = Duration::from_secs(10);
 
@@ -77,15 +68,11 @@ enum Fault {
 }
 
 pub(crate) struct Stage {
-    load: Option<Load>,
-    callers: Vec<Caller>,
+    trial: Trial,
     began: Instant,
     watched: Arc<Watched>,
     watchers: JoinSet<Result<(), Failure>>,
     next_node: usize,
-    seed: u64,
-    _listeners: JoinSet<()>,
-    peerds: Vec<Peerd>,
     // Last, so that they outlive what uses them.
     nats: NatsCluster,
 }
@@ -95,36 +82,26 @@ impl Stage {
     pub(crate) async fn set(span: Duration) -> Result<Self, Failure> {
         let nats = NatsCluster::start("http: \"127.0.0.1:-1\"").await;
         let servers = nats.urls();
-        let settings = settings(span);
-        let watched = Arc::<Watched>::default();
-        let peerds = start_instances(&vec![servers.join(","); NODES], &settings).await?;
-        for (place, peerd) in peerds.iter().enumerate() {
+        let instances = vec![servers.join(","); NODES];
+        let setup = Setup {
+            partitions: PARTITIONS,
+            settings: settings_of(span),
+            manner: Manner::Impatient,
+            ..Setup::new(("soak", "SOAK_SEED"), instances, servers.clone(), PLAN)
+        };
+        let seed = setup.seed;
+        say(&format!("SOAK_SEED={seed}; three nats-servers, three peerds, {} s", span.as_secs()));
+        let trial = Trial::start(setup).await?;
+        let (began, watched) = (Instant::now(), Arc::<Watched>::default());
+        for (place, peerd) in trial.peerds.iter().enumerate() {
             watched.begins(place, peerd.pid(), peerd.instance_id());
         }
         for node in 0..NODES {
             watched.serves(node, nats.monitoring_port(node));
         }
-        let seed = Random::seed("SOAK_SEED");
-        say(&format!("SOAK_SEED={seed}; three nats-servers, three peerds, {} s", span.as_secs()));
-        let callers = Caller::connect_each(&servers, Manner::Impatient).await?;
-        let mut listeners = JoinSet::new();
-        callers[0].notes().listen(&servers, &mut listeners).await?;
-        let load = Load::start(&callers, PLAN, &mut Random::new(seed)).await?;
-        let began = Instant::now();
         let mut watchers = JoinSet::new();
         watchers.spawn(watch(Arc::clone(&watched), servers, began));
-        Ok(Self {
-            load: Some(load),
-            callers,
-            began,
-            watched,
-            watchers,
-            next_node: 0,
-            seed,
-            _listeners: listeners,
-            peerds,
-            nats,
-        })
+        Ok(Self { trial, began, watched, watchers, next_node: 0, nats })
     }
 
     pub(crate) fn watched(&self) -> &Watched {
@@ -157,59 +134,54 @@ impl Stage {
             Fault::KillNats => format!("nats-server {} is killed", self.next_node + 1),
         };
         self.watched.fault(self.began.elapsed(), &what);
-        let since = Instant::now();
-        let epoch = self.load.as_ref().ok_or("no load")?.new_epoch();
-        let notes = self.callers[0].notes();
-        match fault {
+        let disturbed = match fault {
             // No client may notice.
-            Fault::Restart(_) => {}
-            Fault::Kill(_) | Fault::Pause(_) => notes.disturbed(Disturbed::Peerd)?,
-            Fault::KillNats => notes.disturbed(Disturbed::Nats)?,
-        }
+            Fault::Restart(_) => None,
+            Fault::Kill(_) | Fault::Pause(_) => Some(Disturbed::Peerd),
+            Fault::KillNats => Some(Disturbed::Nats),
+        };
+        let began = self.trial.fault(disturbed)?;
         match fault {
-            Fault::Restart(place) => self.restart(place).await?,
+            Fault::Restart(place) => {
+                self.trial.terminate(place).await?;
+                self.start_again(place).await?;
+            }
             Fault::Kill(place) => {
-                self.peerds[place].kill9();
+                self.trial.peerds[place].kill9();
                 sleep(DEAD).await;
-                self.peerds[place].start_again().await?;
-                self.began_again(place);
+                self.start_again(place).await?;
             }
             Fault::Pause(place) => {
-                self.peerds[place].signal("STOP");
+                self.trial.peerds[place].signal("STOP");
                 sleep(PAUSE).await;
-                self.peerds[place].signal("CONT");
+                self.trial.peerds[place].signal("CONT");
             }
             Fault::KillNats => self.kill_nats().await?,
         }
-        let load = self.load.as_ref().ok_or("no load")?;
-        load.answered(epoch, since).await?;
-        self.whole().await?;
-        notes.calm()?;
-        let counts = self.callers[0].counts();
+        self.trial.answered(began).await?;
+        self.trial.until_whole().await?;
+        self.trial.notes().calm()?;
         say(&format!(
-            "{:>5} s  {what:<24} well after {:>4.1} s; {}; {counts}",
+            "{:>5} s  {what:<24} well after {:>4.1} s; {}; {}",
             self.began.elapsed().as_secs(),
-            since.elapsed().as_secs_f64(),
+            began.since.elapsed().as_secs_f64(),
             self.memory(),
+            self.trial.counts(),
         ));
         Ok(())
     }
 
     fn memory(&self) -> String {
         let mib = |peerd: &Peerd| format!("{:.1}", peerd_mib(peerd));
-        let all: Vec<String> = self.peerds.iter().map(mib).collect();
+        let all: Vec<String> = self.trial.peerds.iter().map(mib).collect();
         format!("{} MiB", all.join(" "))
     }
 
-    async fn restart(&mut self, place: usize) -> Result<(), Failure> {
-        self.peerds[place].restart_in_order().await?;
-        self.began_again(place);
-        Ok(())
-    }
-
-    fn began_again(&self, place: usize) {
-        let peerd = &self.peerds[place];
+    async fn start_again(&mut self, place: usize) -> Result<(), Failure> {
+        self.trial.start_again(&[place]).await?;
+        let peerd = &self.trial.peerds[place];
         self.watched.begins(place, peerd.pid(), peerd.instance_id());
+        Ok(())
     }
 
     async fn kill_nats(&mut self) -> Result<(), Failure> {
@@ -224,75 +196,27 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits until `peerd status` reports no problem and all members.
-    async fn whole(&self) -> Result<(), Failure> {
-        let servers = self.nats.urls().join(",");
-        until(WHOLE_DEADLINE, async || {
-            let run =
-                run_cli_env(&["status", "--json"], &[("PEERD__NATS__SERVERS", &servers)]).await;
-            let report: Value = serde_json::from_str(&run.stdout).unwrap_or_default();
-            let members = report["members"].as_array().map_or(0, Vec::len);
-            let is_whole = run.code == Some(0) && members == NODES;
-            if is_whole { Ok(()) } else { Err(report["problems"].to_string()) }
-        })
-        .await
-    }
-
     /// Ends the load, and compares the views of all users with the answers.
     pub(crate) async fn judge(&mut self) -> Result<Verdict, Failure> {
-        let Some(load) = self.load.take() else { return Err("no load".into()) };
-        let pairs = load.finish().await?;
+        let pairs = self.trial.end_load().await?;
         sleep(CALM).await;
         // The reads from now on belong to the verdict, not to the load.
         self.watchers.shutdown().await;
-        let judged = judge(&self.callers[0], &pairs, &self.nats.urls()).await?;
-        let Judged { read, verdict, mut faults } = judged;
-        for (place, peerd) in self.peerds.iter_mut().enumerate() {
-            if !peerd.is_running() {
-                faults.push(format!("peerd {} has ended by itself", place + 1));
-            }
-        }
-        let audited = self.audit(&mut faults).await?;
-        let counts = self.callers[0].counts();
+        let judged = self.trial.judge(&pairs).await?;
+        let counts = self.trial.counts();
         Ok(Verdict {
-            seed: self.seed,
+            seed: self.trial.seed(),
             calls: count(&counts.done),
             attempts: counts.to_string(),
-            verified: verdict,
             users: pairs.len(),
-            read,
-            audited,
-            faults,
+            judged,
         })
-    }
-
-    /// Makes the owners recount all users; returns their number.
-    async fn audit(&self, faults: &mut Vec<String>) -> Result<u64, Failure> {
-        let servers = self.nats.urls().join(",");
-        let folder = tempfile::tempdir()?;
-        let mut command = tokio::process::Command::from(peerd_command(folder.path()));
-        command.args(["audit", "--json"]).env("PEERD__NATS__SERVERS", servers).kill_on_drop(true);
-        let output = timeout(AUDIT_DEADLINE, command.output()).await??;
-        let report: Value = serde_json::from_slice(&output.stdout).map_err(|error| {
-            format!("peerd audit: {error}: {}", String::from_utf8_lossy(&output.stderr))
-        })?;
-        for field in ["differences", "notAudited"] {
-            let found = report[field].as_array().into_iter().flatten();
-            faults.extend(found.map(|found| format!("audit: {found}")));
-        }
-        for sample in self.watched.samples() {
-            let differences = sample.gauges.and_then(|gauges| gauges["auditDifferences"].as_u64());
-            if let Some(differences @ 1..) = differences {
-                faults.push(format!("audit by peerd {}: {differences}", sample.instance + 1));
-            }
-        }
-        Ok(report["users"].as_u64().unwrap_or_default())
     }
 
     /// Copies the logs to a folder that outlives this program.
     pub(crate) fn keep_logs(&self, folder: &Path) -> std::io::Result<()> {
-        self.callers[0].notes().keep(folder)?;
-        support::keep_logs(folder, &self.nats, &self.peerds)
+        self.trial.notes().keep(folder)?;
+        self.trial.keep_logs(folder, &self.nats)
     }
 }
 
@@ -303,11 +227,10 @@ fn peerd_mib(peerd: &Peerd) -> f64 {
     bytes / 1_048_576.0
 }
 
-fn settings(span: Duration) -> Settings {
+fn settings_of(span: Duration) -> Settings {
     let repeat_window = REPEAT_WINDOW.min(span / 6);
-    support::settings([
+    settings([
         ("PEERD__STREAM__REPLICAS", "3".to_owned()),
-        ("PEERD__PARTITIONS", PARTITIONS.to_string()),
         ("PEERD__CLUSTER__MEMBER_TTL_MS", MEMBER_TTL.as_millis().to_string()),
         ("PEERD__EVENTS__ENCODING", "json".to_owned()),
         ("PEERD__LIMITS__CALL_DEADLINE_MS", CALL_DEADLINE.as_millis().to_string()),

@@ -33,50 +33,33 @@
 //!
 //! A second signal exits at once.
 
-use std::collections::BTreeMap;
+mod instance;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle as AbortOnDrop;
 
 use super::agreement::{Agreement, Disagreement};
 use super::connect::{ConnectError, NatsOptions, bus, connect};
 use super::env::Options;
-use super::health::ConnectionState;
-use super::logins::{AnsweringLogins, Login};
-use super::monitor::{Look, Monitor, Sources};
-use super::node::Node;
+use super::logins::Login;
+use super::monitor::Monitor;
 use super::patience::Patience;
 use super::payload::{self, TooSmall};
 use super::permissions::Permissions;
 use super::rights;
-use super::stream_monitor::StreamMonitor;
-use super::tuning::{
-    MESSAGES_PER_CALL, ROOM_BEYOND_CALLS, START_TIMEOUT, STOP_DISCONNECTED_TIMEOUT,
-    STOP_UNSERVED_TIMEOUT,
-};
-use crate::bus::Bus;
-use crate::bus::discovery::Discovery;
-use crate::bus::nats::Nats;
+use super::tuning::STOP_DISCONNECTED_TIMEOUT;
 use crate::clock::Clock;
-use crate::cluster::membership::{self, MembershipManager};
-use crate::cluster::process;
-use crate::cluster::table::Table;
 use crate::http::Server;
 use crate::link::{Cause, Connection, DataConnection, Link, Violation};
-use crate::store::Store;
-use crate::store::jetstream::{JetStream, StreamNames};
+use crate::store::jetstream::StreamNames;
 use crate::store::provision::{ProvisionError, StreamOptions, provision};
-use crate::store::trouble::{self, Resource};
-use peerd_protocol::discovery::{
-    BUILD, EndpointInfo, Identity, PARTITIONS, QUEUE_GROUP, SERVICE, SUBJECT_PREFIX, THIS_BUILD,
-};
+use crate::store::trouble::Resource;
 use peerd_protocol::subject::Subjects;
-use peerd_protocol::time::rfc3339;
 
 /// The settings of a daemon.
 pub struct Settings {
@@ -196,7 +179,7 @@ async fn serve_monitored(
         () = &mut shutdown => return Ok(()),
         prepared = prepare(&settings, &monitor) => prepared?,
     };
-    run(settings, connections, (clock, monitor), shutdown, ready).await
+    instance::run(settings, connections, (clock, monitor), shutdown, ready).await
 }
 
 /// The two connections: the data plane's, on which calls, writes to the store with their
@@ -314,200 +297,5 @@ async fn make_streams(
         if !patience.wait("JetStream", cause, &error.to_string()).await {
             return Err(error);
         }
-    }
-}
-
-async fn run(
-    settings: Settings,
-    connections: Connections,
-    (clock, monitor): (Clock, Arc<Monitor>),
-    mut shutdown: impl Future<Output = ()> + Unpin,
-    ready: impl FnOnce(&str),
-) -> Result<(), ServeError> {
-    let subjects = Subjects::new(&settings.subject_prefix, settings.partitions);
-    let names = StreamNames::new(&settings.subject_prefix);
-    let (store, bus) = (connections.store.clone(), connections.bus.clone());
-    let capacity = settings.node.most_under_way() * MESSAGES_PER_CALL + ROOM_BEYOND_CALLS;
-    let (nats, writer) = Nats::new(bus.clone(), subjects.clone(), capacity);
-    let jetstream = JetStream::new(
-        store.clone(),
-        bus.clone(),
-        names.clone(),
-        settings.partitions,
-        &settings.stream,
-    );
-    for resource in connections.lost.iter().copied() {
-        jetstream.trouble().met(resource, trouble::Cause::Gone);
-        jetstream.trouble().is_well(resource, true);
-    }
-    let (registry, monitored) = (Arc::new(jetstream.clone()), jetstream.clone());
-    let table = Arc::new(Table::new(settings.partitions));
-    let options = settings.node.clone();
-    let node = Node::new(jetstream, nats, subjects.clone(), options, clock, table.clone());
-
-    let login = answer_logins(&settings, &connections, &subjects, clock)?;
-    monitor.exists(sources(&node, connections.links(), &monitored, login.as_ref()));
-    monitor.waits_for("its partitions");
-    node.set_messages_may_age(settings.stream.may_forget());
-    node.set_max_age(settings.stream.max_age);
-
-    let instance = nuid::next().to_string();
-    let discovery = discovery(&subjects, &instance, &node, clock.wall_ms());
-    // Before it joins: the other members probe each new member.
-    node.bus().answer_probes(&instance);
-    let options = settings.stream.clone();
-    let streams = StreamMonitor { store, jetstream: monitored, subjects, names, options };
-    let streams = AbortOnDrop::new(tokio::spawn(streams.run()));
-    let auditor = (settings.audit_reads_per_second > 0)
-        .then(|| AbortOnDrop::new(tokio::spawn(node.audit_all(settings.audit_reads_per_second))));
-    let ageing = (!settings.stream.max_age.is_zero())
-        .then(|| AbortOnDrop::new(tokio::spawn(node.follow_ageing_of_all())));
-    let following = AbortOnDrop::new(tokio::spawn(node.follow_status_of_all()));
-    let (leave, leaving) = watch::channel(false);
-    let (settled, has_settled) = oneshot::channel();
-    let options = membership::Options {
-        instance: instance.clone(),
-        release: env!("CARGO_PKG_VERSION").to_owned(),
-        partitions: settings.partitions,
-        ttl: settings.member_ttl,
-        process: process::this(),
-    };
-    let manager = MembershipManager::new(registry, node.clone(), table, clock, options);
-    let mut manager = tokio::spawn(manager.run(leaving, || _ = settled.send(())));
-
-    let (mut discoverable, mut is_ready) = (None, false);
-    let starting = async {
-        // This cannot fail before the membership manager ends.
-        let _ = has_settled.await;
-        node.bus().take_calls(node.call_receiver()).await;
-        discoverable = Some(AbortOnDrop::new(tokio::spawn(discovery.serve(bus.client.clone()))));
-        // Any permission violation has arrived by the time the server answers.
-        node.bus().reach(Instant::now() + START_TIMEOUT).await;
-    };
-    let started = async {
-        tokio::select! {
-            biased;
-            forbidden = connections.forbidden() => return Err(forbidden),
-            () = starting => {}
-        }
-        is_ready = true;
-        monitor.serves();
-        ready(&instance);
-        std::future::pending::<Result<(), ServeError>>().await
-    };
-    let result = tokio::select! {
-        () = &mut shutdown => Ok(()),
-        Err(error) = started => Err(error),
-        // It ends by itself only through a fault.
-        _ = &mut manager => Err(ServeError::Fault),
-    };
-
-    // The order: take no new calls; hand over the partitions, each with its work in progress;
-    // finish the stores that calls still need; drain the outgoing queue; and make one round trip,
-    // after which the server has received everything.
-    let most = if is_ready { Duration::MAX } else { STOP_UNSERVED_TIMEOUT };
-    let deadline = Instant::now() + settings.shutdown_deadline.min(most);
-    drop((discoverable, auditor, ageing, following));
-    let ending = async {
-        tokio::join!(AnsweringLogins::end(login), node.bus().end_calls());
-        leave.send_replace(true);
-        if !manager.is_finished() {
-            let _ = manager.await;
-        }
-        node.end_soon();
-        node.settle().await;
-    };
-    let deadline = tokio::select! {
-        ended = timeout_at(deadline, ending) => {
-            if ended.is_err() {
-                tracing::warn!("work was still in progress at the shutdown deadline");
-            }
-            deadline
-        }
-        () = connections.cut_off() => {
-            tracing::warn!("stopped without a connection: partitions were not handed over");
-            Instant::now()
-        }
-    };
-    node.bus().reach(deadline).await;
-    drop((streams, node));
-    let _ = timeout_at(deadline, writer).await;
-    result
-}
-
-/// Begins to answer logins by token, if that is configured.
-fn answer_logins(
-    settings: &Settings,
-    connections: &Connections,
-    subjects: &Subjects,
-    clock: Clock,
-) -> Result<Option<AnsweringLogins>, ServeError> {
-    let Some(login) = &settings.callout else { return Ok(None) };
-    let connection = connections.for_callouts().clone();
-    let begun = login.answer(connection, subjects, clock, settings.shutdown_deadline);
-    begun.map(Some).map_err(ServeError::Callout)
-}
-
-/// What the monitor shows of an instance.
-fn sources(
-    node: &Arc<Node<JetStream, Nats>>,
-    links: Vec<(&'static str, Link)>,
-    jetstream: &JetStream,
-    login: Option<&AnsweringLogins>,
-) -> Sources {
-    let weak_node = Arc::downgrade(node);
-    let logins = login.map(|login| login.counters.clone()).unwrap_or_default();
-    let service = login.map(|login| login.service.clone());
-    let look = move || {
-        let node = weak_node.upgrade()?;
-        let connections = links.iter().map(|(name, link)| ConnectionState {
-            name,
-            problem: link.problem(),
-            reconnects: link.reconnects(),
-        });
-        Some(Look {
-            connections: connections.collect(),
-            queue_capacity: node.bus().capacity(),
-            dropped: node.bus().dropped().collect(),
-            login_problem: service.as_ref().and_then(|service| service.problem()),
-            ..node.look()
-        })
-    };
-    let (counters, waits) = (node.counters(), jetstream.waits().clone());
-    Sources { counters, waits, logins, look: Box::new(look) }
-}
-
-fn discovery<S: Store, B: Bus>(
-    subjects: &Subjects,
-    instance: &str,
-    node: &Arc<Node<S, B>>,
-    started_ms: u64,
-) -> Discovery {
-    let metadata = BTreeMap::from([
-        (SUBJECT_PREFIX, subjects.prefix().to_owned()),
-        (PARTITIONS, subjects.partitions().to_string()),
-        (BUILD, THIS_BUILD.to_owned()),
-    ]);
-    let (weak_node, counters) = (Arc::downgrade(node), node.counters());
-    Discovery {
-        identity: Identity {
-            name: SERVICE,
-            id: instance.to_owned(),
-            version: env!("CARGO_PKG_VERSION"),
-            metadata,
-        },
-        started: rfc3339(started_ms),
-        endpoint: EndpointInfo {
-            name: "api",
-            subject: subjects.all_calls(),
-            queue_group: QUEUE_GROUP,
-            metadata: BTreeMap::new(),
-        },
-        // A weak reference: service discovery does not keep the node alive.
-        statistics: Arc::new(move || {
-            let gauges = weak_node.upgrade().map(|node| node.gauges()).unwrap_or_default();
-            (counters.totals(), gauges)
-        }),
-        subjects: subjects.clone(),
     }
 }

@@ -65,6 +65,13 @@ pub(super) struct Parts<S, B> {
     pub(super) send_path: Arc<SendPath<S, B>>,
 }
 
+/// A part from those that it shares with others, and its own fields.
+macro_rules! part {
+    ($part:ident { $($shared:ident),+ } $(with { $($field:ident: $value:expr),+ })?) => {
+        Arc::new($part { $($shared: $shared.clone(),)+ $($($field: $value,)+)? })
+    };
+}
+
 impl<S: Store, B: Bus> Parts<S, B> {
     pub(super) fn new(
         (store, bus): (S, B),
@@ -79,24 +86,10 @@ impl<S: Store, B: Bus> Parts<S, B> {
         let publisher = Arc::new(Publisher::new(env.clone()));
         let pushes = Arc::new(Pushes::new(env.clone()));
         let history = Arc::new(History::new(env.clone(), users.clone()));
-        let conversations = Arc::new(Conversations {
-            env: env.clone(),
-            history: history.clone(),
-            in_flight: in_flight.clone(),
-        });
-        let ageing = Arc::new(Ageing {
-            env: env.clone(),
-            users: users.clone(),
-            publisher: publisher.clone(),
-            conversations: conversations.clone(),
-        });
+        let conversations = part!(Conversations { env, history, in_flight });
+        let ageing = part!(Ageing { env, users, publisher, conversations });
         let sessions = Arc::new(Sessions::new(env.clone(), users.clone()));
-        let entries = Arc::new(Entries {
-            users: users.clone(),
-            publisher: publisher.clone(),
-            conversations: conversations.clone(),
-            sessions: sessions.clone(),
-        });
+        let entries = part!(Entries { users, publisher, conversations, sessions });
         let replays = Arc::new(Replays::new(env.clone(), publisher.clone(), history.clone()));
         let redelivery = Arc::new(Redelivery::new(
             env.clone(),
@@ -107,36 +100,16 @@ impl<S: Store, B: Bus> Parts<S, B> {
         ));
         let router = Arc::new(Router::new(env.clone(), users.clone(), table));
         let replies = Arc::new(Replies::new(env.clone()));
-        let presences = Arc::new(Presences {
-            env: env.clone(),
-            users: users.clone(),
-            publisher: publisher.clone(),
-            router: router.clone(),
-        });
-        let delivery_reports = Arc::new(DeliveryReports {
-            env: env.clone(),
-            history: history.clone(),
-            ageing: ageing.clone(),
-            entries: entries.clone(),
-            router: router.clone(),
-            reporting: DeliveryReports::<S, B>::permits(),
-        });
-        let send_path = Arc::new(SendPath {
-            env: env.clone(),
-            users: users.clone(),
-            in_flight: in_flight.clone(),
-            publisher: publisher.clone(),
-            pushes: pushes.clone(),
-            conversations: conversations.clone(),
-            ageing: ageing.clone(),
-            sessions: sessions.clone(),
-            entries: entries.clone(),
-            redelivery: redelivery.clone(),
-            router: router.clone(),
-            delivery_reports: delivery_reports.clone(),
-            notices: SendPath::<S, B>::notices(),
-            counts: SendPath::<S, B>::counts(),
-        });
+        let presences = part!(Presences { env, users, publisher, router });
+        let delivery_reports = part!(DeliveryReports { env, history, ageing, entries, router }
+            with { reporting: DeliveryReports::<S, B>::permits() });
+        let send_path = part!(
+            SendPath {
+                env, users, in_flight, publisher, pushes, conversations, ageing, sessions, entries,
+                redelivery, router, delivery_reports
+            }
+            with { notices: SendPath::<S, B>::notices(), counts: SendPath::<S, B>::counts() }
+        );
         Self {
             env,
             users,

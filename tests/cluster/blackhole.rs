@@ -4,11 +4,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     machine,
-    scene::{Scene, Setup},
-    settings::{rounds, ttl},
+    settings::{rounds, setup, ttl},
 };
 use crate::{
-    faults::{caller::Manner, failure::Failure, notes::Disturbed},
+    faults::{caller::Manner, failure::Failure, notes::Disturbed, trial::Trial},
     support::{Flow, Nats, Proxy},
     wait::say,
 };
@@ -26,39 +25,35 @@ async fn an_instance_cut_off_from_nats_answers_nothing_wrong_and_comes_back_by_i
     std::fs::write(&path, SOON_SILENT)?;
     let nats = Nats::start_with_config(&path, &[]).await;
     let proxy = Proxy::start(nats.port()).await;
-    let mut setup = Setup::new("cut off", &nats.url(), Manner::Impatient);
+    let mut setup = setup("cut off", &nats.url(), Manner::Impatient);
     setup.instances[0] = proxy.url();
     // Enough that each instance owns some.
     setup.partitions = 32;
-    setup.disturbs = Some(Disturbed::Nats);
-    let mut scene = Scene::start(setup).await?;
-    scene.until_owner(0).await?;
-    let pid = scene.peerds[0].pid();
+    let mut trial = Trial::start(setup).await?;
+    trial.until_owner(0).await?;
+    let pid = trial.peerds[0].pid();
     for round in 0..2 * rounds() {
         let flow = if round % 2 == 0 { Flow::Swallow } else { Flow::Hold };
-        scene.work_a_while().await;
-        let began = Instant::now();
+        trial.work_a_while().await?;
         proxy.set(flow);
-        let epoch = scene.fault();
-        scene.answered(epoch, began).await?;
-        let answered = began.elapsed();
-        sleep_until(began + 2 * ttl()).await;
+        let fault = trial.fault(Disturbed::Nats)?;
+        let answered = trial.answered(fault).await?.all;
+        sleep_until(fault.since + 2 * ttl()).await;
         proxy.set(Flow::Pass);
         let back = Instant::now();
-        scene.until_owner(0).await?;
+        trial.until_owner(0).await?;
         let owner = back.elapsed();
         say(&format!("cut off: {flow:?}: answered {answered:.2?}, owner again {owner:.2?}"));
     }
     for _ in 0..rounds() {
-        scene.work_a_while().await;
-        let cut = Instant::now();
+        trial.work_a_while().await?;
         proxy.cut();
-        let epoch = scene.fault();
-        scene.answered(epoch, cut).await?;
-        scene.until_owner(0).await?;
+        let fault = trial.fault(Disturbed::Nats)?;
+        trial.answered(fault).await?;
+        trial.until_owner(0).await?;
     }
-    let ownership = scene.ownership().await?;
+    let ownership = trial.ownership().await?;
     assert!(ownership.held_by(pid) > 0, "{ownership:?}");
-    scene.finish().await?;
+    trial.finish().await?;
     Ok(())
 }

@@ -4,14 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{
-    machine,
-    owners::Ownership,
-    scene::{Scene, Setup},
-};
+use super::{machine, settings::setup};
 use crate::{
-    faults::{caller::Manner, failure::Failure},
-    support::{Nats, Peerd},
+    faults::{caller::Manner, failure::Failure, trial::Trial},
+    support::{Nats, Ownership, Peerd},
     wait::{say, until},
 };
 
@@ -27,39 +23,39 @@ async fn partitions_even_out_and_move_at_most_once_as_instances_come_and_go() ->
 {
     let _machine = machine::shared().await;
     let nats = Nats::start().await;
-    let mut setup = Setup::new("growth", &nats.url(), Manner::Strict);
+    let mut setup = setup("growth", &nats.url(), Manner::Strict);
     setup.partitions = PARTITIONS;
     setup.plan.users = 8;
     setup.plan.interval_ms = 150;
     let settings = setup.settings();
-    let mut scene = Scene::start(setup).await?;
-    let mut before = settled(&mut scene).await?;
-    while scene.peerds.len() < MOST_INSTANCES {
-        scene.peerds.push(Peerd::spawn(&nats.url(), &settings));
-        let newest = scene.peerds.len() - 1;
-        scene.ready(newest).await?;
-        before = compare(&mut scene, &before, "one more").await?;
+    let mut trial = Trial::start(setup).await?;
+    let mut before = settled(&mut trial).await?;
+    while trial.peerds.len() < MOST_INSTANCES {
+        trial.peerds.push(Peerd::spawn(&nats.url(), &settings));
+        let newest = trial.peerds.len() - 1;
+        trial.ready(newest).await?;
+        before = compare(&mut trial, &before, "one more").await?;
     }
-    while scene.peerds.len() > 3 {
-        let leaving = scene.any();
-        scene.terminate(leaving).await?;
-        scene.peerds.remove(leaving);
-        before = compare(&mut scene, &before, "one less").await?;
+    while trial.peerds.len() > 3 {
+        let leaving = trial.any();
+        trial.terminate(leaving).await?;
+        trial.peerds.remove(leaving);
+        before = compare(&mut trial, &before, "one less").await?;
     }
-    scene.finish().await?;
+    trial.finish().await?;
     Ok(())
 }
 
 /// Waits until the change is complete; returns the owners after it.
 async fn compare(
-    scene: &mut Scene,
+    trial: &mut Trial,
     before: &Ownership,
     change: &str,
 ) -> Result<Ownership, Failure> {
     let began = Instant::now();
-    let epoch = scene.fault();
-    scene.answered(epoch, began).await?;
-    let after = settled(scene).await?;
+    let fault = trial.fault(None)?;
+    trial.answered(fault).await?;
+    let after = settled(trial).await?;
     let claims: Vec<_> = (0..PARTITIONS)
         .map(|partition| {
             let epoch = |ownership: &Ownership| {
@@ -68,7 +64,7 @@ async fn compare(
             epoch(&after).saturating_sub(epoch(before))
         })
         .collect();
-    let held: Vec<_> = scene.peerds.iter().map(|peerd| after.held_by(peerd.pid())).collect();
+    let held: Vec<_> = trial.peerds.iter().map(|peerd| after.held_by(peerd.pid())).collect();
     let moves: u64 = claims.iter().sum();
     say(&format!(
         "growth: {change}, {} now: {moves} moves; each owns {held:?}, the share is {:.1}; settled \
@@ -84,18 +80,18 @@ async fn compare(
             before.owners.get(&u32::try_from(often)?),
             after.owners.get(&u32::try_from(often)?),
         );
-        return Err(scene.failure(&what));
+        return Err(trial.failure(what));
     }
     Ok(after)
 }
 
 /// Waits until every partition has a live owner, no instance has more than twice its share, and no
 /// partition moves any more.
-async fn settled(scene: &mut Scene) -> Result<Ownership, Failure> {
-    let live: BTreeSet<u32> = scene.peerds.iter().map(Peerd::pid).collect();
+async fn settled(trial: &mut Trial) -> Result<Ownership, Failure> {
+    let live: BTreeSet<u32> = trial.peerds.iter().map(Peerd::pid).collect();
     let mut last = (Ownership::default(), Instant::now());
     let settled = until(SETTLED_DEADLINE, async || {
-        let now = scene.ownership().await.map_err(|error| error.to_string())?;
+        let now = trial.ownership().await.map_err(|error| error.to_string())?;
         if now.owners != last.0.owners {
             last = (now, Instant::now());
             return Err("owners change".to_owned());
@@ -116,5 +112,5 @@ async fn settled(scene: &mut Scene) -> Result<Ownership, Failure> {
         Ok(now)
     })
     .await;
-    settled.map_err(|missing| scene.failure(&missing.to_string()))
+    settled.map_err(|missing| trial.failure(missing))
 }

@@ -10,7 +10,10 @@ use futures::future::join_all;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{machine, scene::Setup, settings::rounds};
+use super::{
+    machine,
+    settings::{rounds, setup},
+};
 use crate::{
     faults::{caller::Manner, failure::Failure},
     support::{Client, Nats, login, start_instances, token},
@@ -31,7 +34,7 @@ async fn calls_that_arrive_anywhere_and_calls_that_arrive_at_their_owner() -> Re
     let path = dir.path().join("both-ways.conf");
     std::fs::write(&path, BOTH_WAYS)?;
     let nats = Nats::start_with_config(&path, &[]).await;
-    let setup = Setup::new("hop", &nats.url(), Manner::Strict);
+    let setup = setup("hop", &nats.url(), Manner::Strict);
     let _peerds = start_instances(&setup.instances, &setup.settings()).await?;
     let client = Client::connect(&nats.url()).await;
     let users: Vec<_> = (0..USERS).map(|user| format!("user{user}")).collect();

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use super::{
     machine,
-    scene::{Scene, Setup},
-    settings::{kills, ttl},
+    settings::{kills, setup, ttl},
 };
 use crate::{
-    faults::{caller::Manner, failure::Failure},
+    faults::{caller::Manner, failure::Failure, trial::Trial},
     support::{Nats, Observer},
 };
 
@@ -24,11 +23,11 @@ async fn killed_instances_lose_nothing_and_their_users_are_soon_answered_by_othe
 -> Result<(), Failure> {
     let _machine = machine::alone().await;
     let nats = Nats::start().await;
-    let mut setup = Setup::new("killed", &nats.url(), Manner::Impatient);
+    let mut setup = setup("killed", &nats.url(), Manner::Impatient);
     setup.bound = ttl() + MARGIN;
-    let mut scene = Scene::start(setup).await?;
-    kill_many(&mut scene, kills()).await?;
-    scene.finish().await?;
+    let mut trial = Trial::start(setup).await?;
+    kill_many(&mut trial, kills()).await?;
+    trial.finish().await?;
     Ok(())
 }
 
@@ -37,11 +36,11 @@ async fn clears_mutes_and_deletes_between_kills_of_instances_equal_the_recount()
 -> Result<(), Failure> {
     let _machine = machine::shared().await;
     let nats = Nats::start().await;
-    let mut setup = Setup::new("killed, marks", &nats.url(), Manner::Patient);
+    let mut setup = setup("killed, marks", &nats.url(), Manner::Patient);
     setup.plan.marks = true;
-    let mut scene = Scene::start(setup).await?;
-    kill_many(&mut scene, KILLS_BETWEEN_MARKS).await?;
-    scene.finish().await?;
+    let mut trial = Trial::start(setup).await?;
+    kill_many(&mut trial, KILLS_BETWEEN_MARKS).await?;
+    trial.finish().await?;
     Ok(())
 }
 
@@ -54,24 +53,23 @@ async fn instances_are_killed_while_an_observer_subscribes_to_everything() -> Re
     let mut observer = Observer::connect(&nats.url()).await;
     observer.listen(&[">", "peer.part.>"]).await;
     observer.reply_to("peer.part.*.*").await;
-    let setup = Setup::new("killed, observed", &nats.url(), Manner::Impatient);
-    let mut scene = Scene::start(setup).await?;
-    kill_many(&mut scene, KILLS_BETWEEN_MARKS).await?;
-    scene.finish().await?;
+    let setup = setup("killed, observed", &nats.url(), Manner::Impatient);
+    let mut trial = Trial::start(setup).await?;
+    kill_many(&mut trial, KILLS_BETWEEN_MARKS).await?;
+    trial.finish().await?;
     Ok(())
 }
 
-async fn kill_many(scene: &mut Scene, kills: u64) -> Result<(), Failure> {
+async fn kill_many(trial: &mut Trial, kills: u64) -> Result<(), Failure> {
     for _ in 0..kills {
-        scene.work_a_while().await;
-        let first = scene.any();
-        let second = (first + 1) % scene.peerds.len();
-        if scene.random.percent(TWO_AT_ONCE_PERCENT) {
-            scene.kill(&[first, second]).await?;
+        trial.work_a_while().await?;
+        let first = trial.any();
+        let second = (first + 1) % trial.peerds.len();
+        if trial.random.percent(TWO_AT_ONCE_PERCENT) {
+            trial.kill(&[first, second]).await?;
         } else {
-            scene.kill(&[first]).await?;
+            trial.kill(&[first]).await?;
         }
     }
-    scene.work_a_while().await;
-    Ok(())
+    trial.work_a_while().await
 }

@@ -1,14 +1,13 @@
 //! An instance is paused for so long that others take its partitions over, and then resumes.
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 use super::{
     machine,
-    scene::{Scene, Setup},
-    settings::{stops, ttl},
+    settings::{setup, stops, ttl},
 };
 use crate::{
-    faults::{caller::Manner, failure::Failure},
+    faults::{caller::Manner, failure::Failure, notes::Disturbed, trial::Trial},
     support::Nats,
 };
 
@@ -16,22 +15,21 @@ use crate::{
 async fn an_instance_that_stood_still_does_no_harm_when_it_wakes_up() -> Result<(), Failure> {
     let _machine = machine::shared().await;
     let nats = Nats::start().await;
-    let setup = Setup::new("stopped", &nats.url(), Manner::Impatient);
-    let mut scene = Scene::start(setup).await?;
+    let setup = setup("stopped", &nats.url(), Manner::Impatient);
+    let mut trial = Trial::start(setup).await?;
     for _ in 0..stops() {
-        scene.work_a_while().await;
-        let victim = scene.any();
-        let stopped = Instant::now();
-        scene.peerds[victim].signal("STOP");
-        let epoch = scene.fault();
-        let answered = scene.answered(epoch, stopped).await;
-        sleep_until(stopped + 2 * ttl()).await;
-        scene.peerds[victim].signal("CONT");
+        trial.work_a_while().await?;
+        let victim = trial.any();
+        trial.peerds[victim].signal("STOP");
+        let fault = trial.fault(Disturbed::Peerd)?;
+        let answered = trial.answered(fault).await;
+        sleep_until(fault.since + 2 * ttl()).await;
+        trial.peerds[victim].signal("CONT");
         answered?;
         // It has rejoined before the next one is paused.
-        scene.until_member(victim).await?;
+        trial.until_member(victim).await?;
     }
-    scene.work_a_while().await;
-    scene.finish().await?;
+    trial.work_a_while().await?;
+    trial.finish().await?;
     Ok(())
 }

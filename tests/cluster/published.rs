@@ -19,18 +19,18 @@ use tokio::{
 
 use super::{
     machine,
-    owners::Owners,
-    scene::{Setup, failure},
-    settings::{rounds, ttl},
+    settings::{rounds, setup, ttl},
 };
 use crate::{
     faults::{
         caller::{Caller, Manner},
+        explained::explained,
         failure::Failure,
         random::Random,
         reading,
+        trial::Setup,
     },
-    support::{Client, Nats, Peerd, Store, partition, start_instances},
+    support::{Client, Nats, Owners, Peerd, Store, partition, start_instances},
     wait::{now_ms, say, until},
 };
 
@@ -107,24 +107,23 @@ struct Stage {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_messages_of_a_killed_owner_are_published_without_a_call() -> Result<(), Failure> {
     let _machine = machine::shared().await;
-    let seed = Random::seed("CLUSTER_SEED");
-    say(&format!("published: CLUSTER_SEED={seed}"));
     let nats = Nats::start().await;
-    let mut stage = Stage::start(&nats, Random::new(seed)).await?;
+    let setup = setup("published", &nats.url(), Manner::Patient);
+    let mut stage = Stage::start(&nats, &setup).await?;
     for round in 0..4 * rounds() {
         let (from, to) = PAIRS[usize::try_from(round / 2)? % PAIRS.len()];
         let victim = if round % 2 == 0 { to } else { from };
         stage.round(victim).await.map_err(|trouble| {
-            let what = format!("round {round}, owner of {victim} killed: {trouble}");
-            failure(seed, &what, &stage.peerds)
+            let seed = setup.seed;
+            let what = format!("CLUSTER_SEED={seed}: {round}, {victim}'s owner killed: {trouble}");
+            explained(what, &stage.caller.counts(), &stage.peerds)
         })?;
     }
     stage.judge().await
 }
 
 impl Stage {
-    async fn start(nats: &Nats, random: Random) -> Result<Self, Failure> {
-        let setup = Setup::new("published", &nats.url(), Manner::Patient);
+    async fn start(nats: &Nats, setup: &Setup) -> Result<Self, Failure> {
         let mut settings = setup.settings();
         settings.push(("PEERD__EVENTS__ENCODING".to_owned(), "json".to_owned()));
         let peerds = start_instances(&setup.instances, &settings).await?;
@@ -149,7 +148,7 @@ impl Stage {
             caller.until_done(to, "login", &json!({})).await?;
         }
         Ok(Self {
-            random,
+            random: Random::new(setup.seed),
             peerds,
             owners,
             caller,
@@ -163,9 +162,7 @@ impl Stage {
 
     /// A burst, in which the owner of that user dies.
     async fn round(&mut self, user: &str) -> Result<(), Failure> {
-        let pid = self.owners.read().await?.pid_of(partition(user, self.partitions));
-        let owner = self.peerds.iter().position(|peerd| Some(peerd.pid()) == pid);
-        let owner = owner.ok_or_else(|| format!("{user} is owned by {pid:?}"))?;
+        let owner = self.owners.place_of(user, &self.peerds).await?;
         let sends = self.burst();
         sleep(self.random.pause(BURST_MS + BURST_MS / 4)).await;
         let killed = Instant::now();

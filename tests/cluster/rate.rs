@@ -14,7 +14,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{machine, owners::Owners, scene::Setup, settings::rounds};
+use super::{
+    machine,
+    settings::{rounds, setup},
+};
 use crate::{
     faults::{
         caller::{Answer, Caller, Manner},
@@ -22,7 +25,7 @@ use crate::{
         random::Random,
         reading,
     },
-    support::{Nats, Peerd, partition, start_instances},
+    support::{Nats, Owners, start_instances},
     wait::{now_ms, say, until},
 };
 
@@ -60,11 +63,9 @@ impl Burst {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sender_keeps_the_limit_over_many_instances_that_come_and_go() -> Result<(), Failure> {
     let _machine = machine::shared().await;
-    let seed = Random::seed("CLUSTER_SEED");
-    say(&format!("rate: CLUSTER_SEED={seed}"));
-    let mut random = Random::new(seed);
     let nats = Nats::start().await;
-    let setup = Setup::new("rate", &nats.url(), Manner::Patient);
+    let setup = setup("rate", &nats.url(), Manner::Patient);
+    let mut random = Random::new(setup.seed);
     let mut settings = setup.settings();
     settings.retain(|(name, _)| name != "PEERD__LIMITS__MESSAGES_PER_SECOND");
     let mut peerds = start_instances(&setup.instances, &settings).await?;
@@ -87,7 +88,8 @@ async fn a_sender_keeps_the_limit_over_many_instances_that_come_and_go() -> Resu
     for round in 0..2 * rounds() {
         sleep(random.pause(LONGEST_WORK_MS)).await;
         let sender = SENDERS[usize::try_from(round)? % SENDERS.len()];
-        let killed = kill_owner(&mut peerds, &owners, sender, setup.partitions).await?;
+        let killed = owners.place_of(sender, &peerds).await?;
+        peerds[killed].kill9();
         flood.until_all_accepted_since(Instant::now()).await?;
         peerds[killed].spawn_again();
         peerds[killed].until_ready().await?;
@@ -116,20 +118,6 @@ async fn a_sender_keeps_the_limit_over_many_instances_that_come_and_go() -> Resu
         assert!(at_once <= LIMIT, "{sender}: {at_once} asked and answered within one second");
     }
     Ok(())
-}
-
-/// Kills the instance that owns a user.
-async fn kill_owner(
-    peerds: &mut [Peerd],
-    owners: &Owners,
-    user: &str,
-    partitions: u32,
-) -> Result<usize, Failure> {
-    let pid = owners.read().await?.pid_of(partition(user, partitions));
-    let owner = peerds.iter().position(|peerd| Some(peerd.pid()) == pid);
-    let owner = owner.ok_or_else(|| format!("{user} is owned by {pid:?}"))?;
-    peerds[owner].kill9();
-    Ok(owner)
 }
 
 /// All senders at work.

@@ -3,20 +3,17 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep},
-};
+use tokio::{sync::watch, time::sleep};
 
 use super::{
     machine,
-    scene::{Scene, Setup},
-    settings::rounds,
+    settings::{rounds, setup},
 };
 use crate::{
     faults::{
         caller::{Caller, Manner, count},
         failure::Failure,
+        trial::Trial,
     },
     support::{Nats, Observer},
     wait::say,
@@ -55,29 +52,27 @@ async fn no_call_fails_while_an_observer_subscribes_to_everything() -> Result<()
 }
 
 async fn restart_all(name: &'static str, nats: &Nats) -> Result<(), Failure> {
-    let mut setup = Setup::new(name, &nats.url(), Manner::Strict);
+    let mut setup = setup(name, &nats.url(), Manner::Strict);
     setup.plan.marks = true;
     setup.plan.interval_ms = 40;
-    let mut scene = Scene::start(setup).await?;
+    let mut trial = Trial::start(setup).await?;
     let (stop, stopping) = watch::channel(false);
-    let newcomers = tokio::spawn(newcomers(scene.caller(), stopping));
+    let newcomers = tokio::spawn(newcomers(trial.caller(), stopping));
     let mut ends = Vec::<Duration>::new();
     for _ in 0..rounds() {
-        for instance in 0..scene.peerds.len() {
-            scene.work_a_while().await;
-            ends.push(scene.terminate(instance).await?);
-            let epoch = scene.fault();
-            scene.answered(epoch, Instant::now()).await?;
-            scene.peerds[instance].spawn_again();
-            scene.ready(instance).await?;
-            scene.until_member(instance).await?;
+        for instance in 0..trial.peerds.len() {
+            trial.work_a_while().await?;
+            ends.push(trial.terminate(instance).await?);
+            let fault = trial.fault(None)?;
+            trial.answered(fault).await?;
+            trial.start_again(&[instance]).await?;
         }
     }
-    scene.work_a_while().await;
+    trial.work_a_while().await?;
     stop.send_replace(true);
     let contacts = newcomers.await??;
     say(&format!("{name}: ends took {ends:.2?}; {contacts} first contacts"));
-    let counts = scene.finish().await?.counts;
+    let counts = trial.finish().await?;
     let others = [
         &counts.duplicates,
         &counts.refused,

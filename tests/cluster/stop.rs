@@ -6,13 +6,13 @@ use tokio::time::Instant;
 
 use super::{
     machine,
-    scene::{Scene, Setup},
-    settings::rounds,
+    settings::{rounds, setup},
 };
 use crate::{
     faults::{
         caller::{Manner, count},
         failure::Failure,
+        trial::Trial,
     },
     support::{Nats, start_instances},
     wait::say,
@@ -27,22 +27,20 @@ async fn a_stopped_instance_answers_the_calls_it_took_and_hands_its_users_over()
 -> Result<(), Failure> {
     let _machine = machine::shared().await;
     let nats = Nats::start().await;
-    let mut setup = Setup::new("terminated", &nats.url(), Manner::Strict);
+    let mut setup = setup("terminated", &nats.url(), Manner::Strict);
     setup.instances.truncate(2);
     setup.plan.interval_ms = 15;
-    let mut scene = Scene::start(setup).await?;
+    let mut trial = Trial::start(setup).await?;
     for round in 0..2 * rounds() {
-        scene.work_a_while().await;
+        trial.work_a_while().await?;
         let instance = usize::try_from(round % 2)?;
-        let took = scene.terminate(instance).await?;
+        let took = trial.terminate(instance).await?;
         say(&format!("terminated: instance {instance} ended in {took:.2?}"));
-        let epoch = scene.fault();
-        scene.answered(epoch, Instant::now()).await?;
-        scene.peerds[instance].spawn_again();
-        scene.ready(instance).await?;
-        scene.until_member(instance).await?;
+        let fault = trial.fault(None)?;
+        trial.answered(fault).await?;
+        trial.start_again(&[instance]).await?;
     }
-    let counts = scene.finish().await?.counts;
+    let counts = trial.finish().await?;
     assert_eq!(count(&counts.silence), 0, "calls that were taken and not answered: {counts}");
     Ok(())
 }
@@ -51,7 +49,7 @@ async fn a_stopped_instance_answers_the_calls_it_took_and_hands_its_users_over()
 async fn an_instance_ends_at_once_at_a_second_signal() -> Result<(), Failure> {
     let _machine = machine::shared().await;
     let nats = Nats::start().await;
-    let setup = Setup::new("second signal", &nats.url(), Manner::Patient);
+    let setup = setup("second signal", &nats.url(), Manner::Patient);
     let mut peerds = start_instances(&setup.instances[..2], &setup.settings()).await?;
     // With a paused server, an orderly stop cannot finish anything.
     let stopped = Stopped::new(&nats);

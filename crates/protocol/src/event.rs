@@ -170,120 +170,88 @@ struct Shown<'a> {
 }
 
 impl Serialize for Shown<'_> {
-    #[expect(clippy::too_many_lines, reason = "an arm for each event")]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { viewer, content_max, .. } = *self;
         let revision = self.revision.map(|revision| revision.current);
         let previous_revision = self.revision.map(|revision| revision.previous);
+        // A body of these fields and the revision.
+        macro_rules! body {
+            ($body:ident { $($field:ident $(: $value:expr)?),+ $(,)? }) => {
+                $body { $($field $(: $value)?,)+ revision, previous_revision }.serialize(serializer)
+            };
+        }
+        let shown = |list| Messages { list, viewer, content_max };
         match self.event {
-            Event::PeerMessageReceived { messages, from, offline } => Received {
-                message_list: Messages { list: messages, viewer, content_max },
+            Event::PeerMessageReceived { messages, from, offline } => body!(Received {
+                message_list: shown(messages),
                 from_conversation_id: from.as_str(),
                 info: Info { is_offline_message: *offline },
-                revision,
-                previous_revision,
-            }
-            .serialize(serializer),
-            Event::ConversationChanged(changes) => {
-                let info_list = Changes { list: changes, viewer, content_max };
-                ConversationsChanged { info_list, revision, previous_revision }
-                    .serialize(serializer)
-            }
-            Event::TotalChanged(totals) => Total {
+            }),
+            Event::ConversationChanged(changes) => body!(ConversationsChanged {
+                info_list: Changes { list: changes, viewer, content_max },
+            }),
+            Event::TotalChanged(totals) => body!(Total {
                 total_unread_message_count: totals.unmuted,
                 total_unread_message_count_including_muted: totals.all,
-                revision,
-                previous_revision,
-            }
-            .serialize(serializer),
-            Event::AllMessagesDeleted => Deleted {
+            }),
+            Event::AllMessagesDeleted => body!(Deleted {
                 conversation_id: "",
                 conversation_type: PEER,
                 message_delete_type: DeleteType::AllConversations as u8,
                 is_delete_conversation_all_message: true,
-                message_list: Messages { list: &[], viewer, content_max },
-                revision,
-                previous_revision,
-            }
-            .serialize(serializer),
-            Event::MessageDeleted { other, delete_type, messages } => Deleted {
+                message_list: shown(&[]),
+            }),
+            Event::MessageDeleted { other, delete_type, messages } => body!(Deleted {
                 conversation_id: other.as_str(),
                 conversation_type: PEER,
                 message_delete_type: *delete_type as u8,
                 is_delete_conversation_all_message: *delete_type != DeleteType::Messages,
-                message_list: Messages { list: messages, viewer, content_max },
-                revision,
-                previous_revision,
-            }
-            .serialize(serializer),
-            Event::ConversationsAllDeleted { count } => {
-                AllDeleted { count: *count, revision, previous_revision }.serialize(serializer)
-            }
+                message_list: shown(messages),
+            }),
+            Event::ConversationsAllDeleted { count } => body!(AllDeleted { count: *count }),
             Event::MessagesRevoked(messages)
             | Event::MessagesEdited(messages)
-            | Event::RepliedInfoChanged(messages) => Amended {
-                message_list: Messages { list: messages, viewer, content_max },
-                revision,
-                previous_revision,
+            | Event::RepliedInfoChanged(messages) => {
+                body!(Amended { message_list: shown(messages) })
             }
-            .serialize(serializer),
             Event::ReceiptsChanged(messages) => {
                 let receipts = receipts_of(messages, viewer);
                 let infos: Vec<_> = receipts.iter().map(ReceiptBody::of).collect();
-                ReceiptsChanged { infos: &infos, revision, previous_revision }.serialize(serializer)
+                body!(ReceiptsChanged { infos: &infos })
             }
             Event::MessagesDelivered(receipts) => {
                 let infos: Vec<_> = receipts.iter().map(ReceiptBody::of).collect();
-                ReceiptsChanged { infos: &infos, revision, previous_revision }.serialize(serializer)
+                body!(ReceiptsChanged { infos: &infos })
             }
             Event::ConversationReceiptChanged(receipt) => {
-                let infos = [ReceiptBody::of(receipt)];
-                ReceiptsChanged { infos: &infos, revision, previous_revision }.serialize(serializer)
+                body!(ReceiptsChanged { infos: &[ReceiptBody::of(receipt)] })
             }
-            Event::ReactionsChanged { message, change } => ReactionsChanged {
+            Event::ReactionsChanged { message, change } => body!(ReactionsChanged {
                 reactions: Changed { message, change, viewer },
                 change_info_list: [ChangedMessage {
                     message: MessageBody { message, viewer, content_max },
                     user_change_info_list: UserChanges { message, change },
                 }],
-                revision,
-                previous_revision,
-            }
-            .serialize(serializer),
+            }),
             Event::PinsChanged(infos) => {
-                let infos = PinInfos { infos, viewer, content_max };
-                PinsChanged { infos, revision, previous_revision }.serialize(serializer)
+                body!(PinsChanged { infos: PinInfos { infos, viewer, content_max } })
             }
-            Event::BlacklistChanged { action, users } => Blacklist {
-                user_list: UserInfos(users),
-                action: *action as u8,
-                revision,
-                previous_revision,
+            Event::BlacklistChanged { action, users } => {
+                body!(Blacklist { user_list: UserInfos(users), action: *action as u8 })
             }
-            .serialize(serializer),
-            Event::UserInfoUpdated(user) => {
-                InfoUpdated { info: FullUserInfoBody(user), revision, previous_revision }
-                    .serialize(serializer)
-            }
+            Event::UserInfoUpdated(user) => body!(InfoUpdated { info: FullUserInfoBody(user) }),
             Event::UserRuleUpdated(privacy) => {
-                RuleUpdated { user_rule: UserRule::of(*privacy), revision, previous_revision }
-                    .serialize(serializer)
+                body!(RuleUpdated { user_rule: UserRule::of(*privacy) })
             }
-            Event::UserStatusUpdated(statuses) => StatusUpdated {
+            Event::UserStatusUpdated(statuses) => body!(StatusUpdated {
                 user_status_list: statuses.iter().map(UserStatusBody::of).collect(),
-                revision,
-                previous_revision,
-            }
-            .serialize(serializer),
-            Event::KickedOut { session_id } => Connection {
+            }),
+            Event::KickedOut { session_id } => body!(Connection {
                 state: DISCONNECTED,
                 event: KICKED_OUT,
                 extended_data: NO_EXTENDED_DATA,
                 session_id,
-                revision,
-                previous_revision,
-            }
-            .serialize(serializer),
+            }),
         }
     }
 }

@@ -89,16 +89,18 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::DeletedOriginalShown
         | Fault::WrongOriginal
         | Fault::DeliveryUnreported
+        | Fault::ForgottenRoot
         | Fault::RepeatUnmarked => 2,
         Fault::BlockIgnored | Fault::EndedSessionOnline | Fault::LostStatus => 3,
-        Fault::LostPreference | Fault::HiddenShown => 5,
+        Fault::LostPreference | Fault::HiddenShown | Fault::NotForwarded => 5,
         Fault::MutedCounts | Fault::LostReadMark => 6,
-        Fault::SuccessWithoutAck => 7,
+        Fault::FormerOwnerSends => 7,
         Fault::LostSubscription | Fault::ExpiredFollowed => 8,
         Fault::ChangeMissed | Fault::LostReceipt | Fault::HalfReceipt => 9,
         Fault::StaleCopy => 12,
-        Fault::KeyGoesBack => 14,
         Fault::PageUnnamed | Fault::NotRedelivered => 15,
+        Fault::KeyGoesBack => 23,
+        Fault::SuccessWithoutAck => 27,
         Fault::BlockedReacts | Fault::ReceiptOfBlocked | Fault::BlockedPins => 30,
         Fault::ReceiptDespitePrivacy => 62,
         Fault::SilentAtTheBound => 75,
@@ -106,7 +108,6 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         Fault::LateWriteUnnoticed => 130,
         Fault::ReadTooFar => 134,
         Fault::LostDeletion => 44,
-        Fault::FormerOwnerSends => 98,
         Fault::RateForgotten => 150,
         Fault::PageOverlaps
         | Fault::WrongReceiver
@@ -122,10 +123,8 @@ const fn seed_that_shows(fault: Fault) -> u64 {
         | Fault::PinUnnamed
         | Fault::WrongPinner
         | Fault::WrongReactor
-        | Fault::ForgottenRoot
         | Fault::UncountedReply
-        | Fault::UnlistedReply
-        | Fault::NotForwarded => 1,
+        | Fault::UnlistedReply => 1,
     }
 }
 

@@ -1,5 +1,5 @@
-//! One instance of peerd over the simulated implementations, composed like `runtime/daemon.rs`
-//! composes it over NATS.
+//! One instance of peerd over the simulated implementations, composed like
+//! `runtime/daemon/instance.rs` composes it over NATS.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

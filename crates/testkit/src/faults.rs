@@ -1,7 +1,8 @@
 //! A load of many users whose clients tolerate failures, the notes of their calls and answers, and
-//! the verdict of `peerd verify`.
+//! the verdict of `peerd verify`. A [`trial`] is all of it, on instances that it starts.
 
 pub mod caller;
+pub mod explained;
 pub mod failure;
 pub mod judged;
 pub mod load;
@@ -9,3 +10,4 @@ mod look;
 pub mod notes;
 pub mod random;
 pub mod reading;
+pub mod trial;

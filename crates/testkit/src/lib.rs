@@ -23,6 +23,7 @@
 pub mod faults;
 pub mod http;
 pub mod process;
+pub mod program;
 pub mod typed;
 pub mod wait;
 
@@ -33,6 +34,7 @@ mod events;
 mod nats;
 mod nats_cluster;
 mod observer;
+mod owners;
 mod peerd;
 mod proxy;
 mod signer;
@@ -40,12 +42,13 @@ mod store;
 
 pub use client::{Client, Reply, login, send_text, token};
 pub use codec::{Encoding, bin, decode, encode};
-pub use deployment::{Settings, keep_logs, settings, start_instances, with_log};
+pub use deployment::{Settings, settings, start_instances};
 pub use events::{Event, Events};
 pub use nats::{Nats, free_port, reserved_port, server_binary};
 pub use nats_cluster::NatsCluster;
 pub use observer::Observer;
-pub use peerd::{Cli, Peerd, clean_command as peerd_command, run_cli, run_cli_env};
+pub use owners::{Owner, Owners, Ownership};
+pub use peerd::{Cli, Peerd, clean_command as peerd_command, run_cli, run_cli_env, run_cli_within};
 pub use proxy::{Flow, Proxy};
 pub use signer::{Signer, key_set};
 pub use store::{Store, Writes, fnv1a32, partition};

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    ffi::OsStr,
     fs::OpenOptions,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -14,6 +15,7 @@ use tempfile::TempDir;
 
 use super::nats::{Nats, kill_and_wait, read_log};
 use super::process;
+use crate::faults::failure::Failure;
 
 const START_DEADLINE: Duration = Duration::from_secs(40);
 const END_DEADLINE: Duration = Duration::from_secs(30);
@@ -121,21 +123,6 @@ impl Peerd {
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
-    }
-
-    /// Starts peerd again with the same settings, after its end, and waits until it is ready.
-    pub async fn start_again(&mut self) -> Result<(), String> {
-        self.spawn_again();
-        self.until_ready().await
-    }
-
-    /// Stops the daemon, which must succeed, and starts it again.
-    pub async fn restart_in_order(&mut self) -> Result<(), String> {
-        let status = self.terminate().await;
-        if !status.success() {
-            return Err(format!("peerd was asked to end, and ended with {status}"));
-        }
-        self.start_again().await
     }
 
     /// The ID that the present process logged with `ready`.
@@ -290,20 +277,37 @@ pub struct Cli {
     pub stderr: String,
 }
 
-/// Runs `peerd <args>` to its end. See [`run_cli_env`].
+impl Cli {
+    /// Its standard output as JSON; the error has its standard error.
+    pub fn json(&self) -> Result<serde_json::Value, Failure> {
+        let read = serde_json::from_str(&self.stdout);
+        read.map_err(|error| format!("{error}: {}", self.stderr).into())
+    }
+}
+
+/// Runs `peerd <args>` to its end. See [`run_cli_within`].
 pub async fn run_cli(args: &[&str]) -> Cli {
     run_cli_env(args, &[]).await
 }
 
+/// Runs `peerd <args>` with the given environment variables. See [`run_cli_within`].
+pub async fn run_cli_env(args: &[&str], envs: &[(&str, &str)]) -> Cli {
+    run_cli_within(END_DEADLINE, args, envs.iter().copied()).await
+}
+
 /// Runs `peerd <args>` to its end, with the given environment variables and no other `PEERD…` ones,
 /// in an empty directory. Panics if it does not end in time.
-pub async fn run_cli_env(args: &[&str], envs: &[(&str, &str)]) -> Cli {
+pub async fn run_cli_within(
+    deadline: Duration,
+    args: &[impl AsRef<OsStr>],
+    envs: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
+) -> Cli {
     let dir = tempfile::tempdir().unwrap();
     let mut command = tokio::process::Command::from(clean_command(dir.path()));
-    command.args(args).envs(envs.iter().copied()).kill_on_drop(true);
-    let output = tokio::time::timeout(END_DEADLINE, command.output())
+    command.args(args).envs(envs).kill_on_drop(true);
+    let output = tokio::time::timeout(deadline, command.output())
         .await
-        .unwrap_or_else(|_| panic!("peerd {args:?} did not end within {END_DEADLINE:?}"))
+        .unwrap_or_else(|_| panic!("{command:?} did not end within {deadline:?}"))
         .unwrap_or_else(|error| panic!("cannot run {}: {error}", binary().display()));
     Cli {
         code: output.status.code(),

@@ -126,7 +126,7 @@ impl<S: Store, B: Bus> Call<'_, S, B> {
 }
 
 /// Encodes a part for another owner, or its answer.
-fn encode_part<C: Command>(part: &impl Serialize) -> Result<Bytes, Failure> {
+pub(super) fn encode_part<C: Command>(part: &impl Serialize) -> Result<Bytes, Failure> {
     let encoded = rmp_serde::to_vec(part).map(Bytes::from);
     encoded.map_err(|error| {
         tracing::error!(%error, method = C::NAME, "a part for another owner cannot be encoded");
@@ -135,7 +135,7 @@ fn encode_part<C: Command>(part: &impl Serialize) -> Result<Bytes, Failure> {
 }
 
 /// Decodes a part from another owner, or its answer.
-fn decode_part<C: Command, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CallError> {
+pub(super) fn decode_part<C: Command, T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CallError> {
     rmp_serde::from_slice(bytes).map_err(|_| {
         // Without the error, which may quote the part.
         tracing::warn!(

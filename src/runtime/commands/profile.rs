@@ -22,7 +22,7 @@ use peerd_protocol::failure::{CallError, Failure};
 
 /// The profile that the conversation of another user shows: name and avatar.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct ShownProfile(String, Option<String>);
+pub struct ShownProfile(pub(super) String, pub(super) Option<String>);
 
 /// Stores a change of the caller's profile and publishes it to the caller's sessions. Returns
 /// whether something changed.

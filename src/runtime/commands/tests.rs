@@ -1,8 +1,18 @@
 //! Tests of all commands.
 
-use proptest::prelude::*;
+use std::fmt::Debug;
 
+use proptest::prelude::*;
+use serde::Serialize;
+
+use super::profile::ShownProfile;
+use super::send_conversation_message_receipt_read::SendConversationMessageReceiptRead as Receipt;
+use super::send_typing::SendTyping;
+use super::update_user_name::UpdateUserName;
 use super::*;
+use crate::wire::golden;
+
+const PARTS: &str = include_str!("../../../tests/golden/command-parts-v1.txt");
 
 fn error(method: Method, body: &str) -> String {
     match Request::parse(method, Encoding::Json, body.as_bytes(), 64) {
@@ -310,4 +320,43 @@ fn a_plain_message_needs_no_tree() {
         let packed = rmp_serde::to_vec_named(&body).expect("packs");
         assert!(plain::send(&packed, field, 64).is_some(), "{body}");
     }
+}
+
+/// A name, and the bytes of a part or of an answer.
+type Pinned = (&'static str, Vec<u8>);
+
+fn pinned<C: Command, T>(name: &'static str, value: &T) -> Pinned
+where
+    T: Serialize + DeserializeOwned + Debug,
+{
+    let bytes = peer::encode_part::<C>(value).expect("writable");
+    let read: T = peer::decode_part::<C, _>(&bytes).expect("readable");
+    assert_eq!(format!("{read:?}"), format!("{value:?}"), "{name}");
+    (name, bytes.to_vec())
+}
+
+fn part<C: WithPeer<Part: Debug>>(name: &'static str, part: C::Part) -> Pinned {
+    pinned::<C, _>(name, &part)
+}
+
+fn answer<C: WithPeer<Answer: Debug>>(name: &'static str, answer: C::Answer) -> Pinned {
+    pinned::<C, _>(name, &answer)
+}
+
+/// The parts that `wire` does not define: two releases meet in a rolling update.
+#[test]
+fn the_parts_of_single_commands_have_their_golden_bytes() {
+    let avatar_url = Some("https://example.com/a.png".to_owned());
+    let written = [
+        part::<Receipt>("receipt", 0x0010_0000_0000_0005),
+        answer::<Receipt>("receipt-stored", true),
+        answer::<Receipt>("receipt-not-wanted", false),
+        part::<SendTyping>("typing", true),
+        part::<SendTyping>("typing-ended", false),
+        answer::<SendTyping>("typing-shown", ()),
+        part::<UpdateUserName>("profile", ShownProfile("Anna".to_owned(), avatar_url)),
+        part::<UpdateUserName>("profile-name", ShownProfile("Anna".to_owned(), None)),
+        answer::<UpdateUserName>("profile-shown", ()),
+    ];
+    golden::assert_same(&written, &golden::lines(PARTS));
 }

@@ -91,8 +91,9 @@ pub enum Manner {
     Strict,
 }
 
-/// Receives the method of each call that succeeded, and the time that all its attempts took.
-pub type Watch = Arc<dyn Fn(&str, Duration) + Send + Sync>;
+/// Receives the method of each call that succeeded, the time that all its attempts took, and the
+/// attempts of all clients so far.
+pub type Watch = Arc<dyn Fn(&str, Duration, &Counts) + Send + Sync>;
 
 /// The numbers of attempts by outcome.
 #[derive(Debug, Default)]
@@ -305,7 +306,7 @@ impl Caller {
             let (pause, last) = match answer {
                 Answer::Done(reply) => {
                     if let Some(watch) = &self.watch {
-                        watch(method, began.elapsed());
+                        watch(method, began.elapsed(), &self.counts);
                     }
                     return Ok(Some(reply));
                 }

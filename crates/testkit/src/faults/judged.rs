@@ -1,18 +1,25 @@
-//! The end of a load: reads back what its users see, and compares the clients' notes with the
-//! store.
+//! The end of a load: reads back what its users see, compares the clients' notes with the store,
+//! and makes the owners recount all users.
+
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::{caller::Caller, failure::Failure, load::Pairs, notes, reading};
+use crate::run_cli_within;
 
 /// The most faults in one text.
 const SHOWN_MAX: usize = 20;
+/// The time limit of the audit.
+const AUDIT_DEADLINE: Duration = Duration::from_secs(600);
 
 /// The result of a load.
 #[derive(Debug)]
 pub struct Judged {
     /// How many messages were read back.
     pub read: usize,
+    /// How many users the owners recounted.
+    pub audited: u64,
     /// The output of `peerd verify`.
     pub verdict: Value,
     /// The faults, as sentences.
@@ -38,7 +45,15 @@ impl Judged {
 pub async fn judge(caller: &Caller, pairs: &Pairs, servers: &[String]) -> Result<Judged, Failure> {
     // These reads are in the notes, too.
     let read = reading::read(caller, pairs).await?;
-    let verdict = caller.notes().verify(&servers.join(",")).await?;
-    let faults = notes::faults(&verdict);
-    Ok(Judged { read, verdict, faults })
+    let servers = servers.join(",");
+    let verdict = caller.notes().verify(&servers).await?;
+    let envs = [("PEERD__NATS__SERVERS", &servers)];
+    let audit = run_cli_within(AUDIT_DEADLINE, &["audit", "--json"], envs).await.json()?;
+    let mut faults = notes::faults(&verdict);
+    for field in ["differences", "notAudited"] {
+        let found = audit[field].as_array().into_iter().flatten();
+        faults.extend(found.map(|found| format!("audit: {found}")));
+    }
+    let audited = audit["users"].as_u64().unwrap_or_default();
+    Ok(Judged { read, audited, verdict, faults })
 }

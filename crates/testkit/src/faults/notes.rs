@@ -16,12 +16,12 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
 use super::failure::Failure;
 use crate::events::unbundled;
-use crate::{Encoding, decode, peerd_command};
+use crate::{Encoding, decode, run_cli_within};
 
 /// The subjects of all events.
 const EVENTS: &str = "peer.event.*.*";
@@ -149,17 +149,12 @@ impl Notes {
     pub async fn verify(&self, servers: &str) -> Result<Value, Failure> {
         sleep(QUIET).await;
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut command = tokio::process::Command::from(peerd_command(self.folder.path()));
-        command.args(["verify", "--json"]).env("PEERD__NATS__SERVERS", servers).kill_on_drop(true);
+        let mut arguments: Vec<PathBuf> = vec!["verify".into(), "--json".into()];
         for (path, sheet) in files {
             sheet.flush()?;
-            command.arg(path);
+            arguments.push(path);
         }
-        let output = timeout(JUDGED, command.output()).await??;
-        serde_json::from_slice(&output.stdout).map_err(|error| {
-            let said = String::from_utf8_lossy(&output.stderr);
-            format!("peerd verify: {error}: {said}").into()
-        })
+        run_cli_within(JUDGED, &arguments, [("PEERD__NATS__SERVERS", servers)]).await.json()
     }
 
     /// Copies the notes to a folder that is not deleted.

@@ -6,58 +6,60 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
-use crate::faults::failure::Failure;
+use crate::{Peerd, faults::failure::Failure, partition};
 
 const BUCKET: &str = "PEER_OWNERS";
 const READS_AT_ONCE: usize = 16;
 
 /// Reads the bucket.
-pub(super) struct Owners {
+pub struct Owners {
     nats: async_nats::Client,
     partitions: u32,
 }
 
 /// The entry of one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Owner {
+pub struct Owner {
     /// The member that owns it.
-    pub(super) holder: Option<String>,
+    pub holder: Option<String>,
     /// The member named as the next owner.
-    pub(super) next: Option<String>,
+    pub next: Option<String>,
     /// The number of claims.
-    pub(super) epoch: u64,
+    pub epoch: u64,
 }
 
 /// The content of the bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ownership {
-    pub(super) owners: BTreeMap<u32, Owner>,
+pub struct Ownership {
+    /// The entries of the partitions.
+    pub owners: BTreeMap<u32, Owner>,
     /// The process IDs of the members with an entry.
-    pub(super) pids: HashMap<String, u32>,
+    pub pids: HashMap<String, u32>,
 }
 
 impl Ownership {
     /// The process that owns a partition.
-    pub(super) fn pid_of(&self, partition: u32) -> Option<u32> {
+    pub fn pid_of(&self, partition: u32) -> Option<u32> {
         let holder = self.owners.get(&partition)?.holder.as_ref()?;
         self.pids.get(holder).copied()
     }
 
     /// The number of partitions of a process.
-    pub(super) fn held_by(&self, pid: u32) -> usize {
+    pub fn held_by(&self, pid: u32) -> usize {
         self.owners.keys().filter(|partition| self.pid_of(**partition) == Some(pid)).count()
     }
 }
 
 impl Owners {
-    pub(super) async fn connect(urls: &[String], partitions: u32) -> Result<Self, Failure> {
+    /// Connects to the servers of a deployment with so many partitions.
+    pub async fn connect(urls: &[String], partitions: u32) -> Result<Self, Failure> {
         let urls: Vec<async_nats::ServerAddr> =
             urls.iter().map(|url| url.parse()).collect::<Result<_, _>>()?;
         Ok(Self { nats: async_nats::connect(urls).await?, partitions })
     }
 
     /// Reads all entries.
-    pub(super) async fn read(&self) -> Result<Ownership, Failure> {
+    pub async fn read(&self) -> Result<Ownership, Failure> {
         let mut ownership = Ownership::default();
         let reads = (0..self.partitions).map(|partition| async move {
             Ok::<_, Failure>((partition, self.entry(&format!("owner.{partition}")).await?))
@@ -78,6 +80,13 @@ impl Owners {
             ownership.pids.insert(id, u32::try_from(pid)?);
         }
         Ok(ownership)
+    }
+
+    /// The index of the instance that owns a user.
+    pub async fn place_of(&self, user: &str, peerds: &[Peerd]) -> Result<usize, Failure> {
+        let pid = self.read().await?.pid_of(partition(user, self.partitions));
+        let place = peerds.iter().position(|peerd| Some(peerd.pid()) == pid);
+        place.ok_or_else(|| format!("{user} is owned by {pid:?}").into())
     }
 
     async fn keys(&self, filter: &str) -> Result<Vec<String>, Failure> {
