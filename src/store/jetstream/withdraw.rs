@@ -94,26 +94,22 @@ impl JetStream {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+    use std::time::Duration;
 
     use peerd_testkit::Nats;
 
     use super::*;
+    use crate::clock::Clock;
     use crate::store::Store as _;
     use crate::store::jetstream::fresh;
     use peerd_protocol::subject::Subjects;
-
-    fn now_ms() -> u64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-        u64::try_from(now.as_millis()).expect("in range")
-    }
 
     #[tokio::test]
     async fn one_push_is_taken_back_and_the_others_stay() {
         let (nats, subjects) = (Nats::start().await, Subjects::new("peer", 1));
         let (store, _) = fresh::store(nats.url(), &subjects).await;
         let deadline = Instant::now() + Duration::from_secs(20);
-        let (subject, from_ms) = ("peer.push.bob".to_owned(), now_ms());
+        let (subject, from_ms) = ("peer.push.bob".to_owned(), Clock::system().wall_ms());
         for (to, id) in [("bob", "1"), ("alice", "2"), ("bob", "3"), ("bob", "4")] {
             let (subject, id) = (format!("peer.push.{to}"), id.to_owned());
             let body = Bytes::from(format!("the push {id}"));
@@ -127,7 +123,10 @@ mod tests {
             store.withdraw(push(id, since_ms), deadline).await.expect("withdrawn");
         }
         // Pushes before the time are not looked at.
-        store.withdraw(push("4", now_ms() + 60_000), deadline).await.expect("nothing to do");
+        store
+            .withdraw(push("4", Clock::system().wall_ms() + 60_000), deadline)
+            .await
+            .expect("nothing to do");
         let client = async_nats::connect(nats.url()).await.expect("connected");
         let queue = async_nats::jetstream::new(client).get_stream("PEER_PUSH").await;
         let queue = queue.expect("the queue");
