@@ -79,7 +79,7 @@ fn events() -> impl Iterator<Item = &'static str> {
 
 /// All definitions by their names.
 fn definitions() -> Map<String, Value> {
-    let groups: Vec<Group> = Method::ALL.iter().map(requests).chain([sent()]).collect();
+    let groups: Vec<Group> = Method::ALL.iter().copied().map(requests).chain([sent()]).collect();
     let ambiguous = ambiguous(&groups);
     let mut all = Map::new();
     for Group { prefix, roots, definitions } in groups {
@@ -109,7 +109,7 @@ struct Group {
 }
 
 /// The requests of a method.
-fn requests(method: &Method) -> Group {
+fn requests(method: Method) -> Group {
     let mut schema = method.request_schema();
     schema.remove("$schema");
     let definitions = match schema.remove("$defs") {
@@ -201,13 +201,18 @@ fn target(reference: &str) -> &str {
 fn each_reference(schema: &mut Value, on_reference: &mut impl FnMut(&mut String)) {
     match schema {
         Value::Array(items) => {
-            items.iter_mut().for_each(|item| each_reference(item, on_reference));
+            for item in items {
+                each_reference(item, on_reference);
+            }
         }
         Value::Object(fields) => {
             for (name, value) in fields {
-                match value {
-                    Value::String(reference) if name == "$ref" => on_reference(reference),
-                    value => each_reference(value, on_reference),
+                if let Value::String(reference) = value {
+                    if name == "$ref" {
+                        on_reference(reference);
+                    }
+                } else {
+                    each_reference(value, on_reference);
                 }
             }
         }

@@ -16,7 +16,6 @@ pub struct UserId {
 /// A user as others see them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_field_names, reason = "the names of the contract")]
 pub struct UserInfo {
     /// The ID.
     #[serde(rename = "userID")]
@@ -68,7 +67,6 @@ pub struct UserStatus {
 /// What a user hides from others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_field_names, reason = "the names of the contract")]
 pub struct Privacy {
     /// Which messages the user has read.
     pub hide_read_receipts: bool,
@@ -218,7 +216,6 @@ pub struct SelfUser {
 /// A user as they see themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_field_names, reason = "the names of the contract")]
 pub struct SelfUserInfo {
     /// Name, avatar and extended data.
     pub user_full_info: UserFullInfo,
