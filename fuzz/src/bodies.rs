@@ -291,8 +291,8 @@ fn of_one(list: &[MessageOfConversation], beside: Option<&User>, most: usize) {
     assert!((1..=most).contains(&list.len()));
     if let Ok((other, ids)) = MessageOfConversation::of_list(list.to_vec(), beside.cloned()) {
         rising(&ids, most);
-        let named = list.iter().filter_map(|message| message.conversation_id.as_ref());
-        assert!(named.chain(beside).all(|named| named.0 == other));
+        let mut named = list.iter().filter_map(|message| message.conversation_id.as_ref());
+        assert!(beside.map_or_else(|| named.all(|it| it.0 == other), |it| it.0 == other));
     }
 }
 

@@ -339,25 +339,24 @@ impl MessageOfConversation {
     }
 
     /// The other user of the conversation of a list of messages, and the IDs of the messages in
-    /// ascending order, without duplicates. All are of one conversation, which may be named beside
-    /// them, in each of them, or both.
+    /// ascending order, without duplicates. The conversation is the one that is named beside them,
+    /// or else in each of them. If it is named beside, the messages may be as the other user has
+    /// them, whose name for the conversation is another one.
     pub fn of_list(
         list: Vec<Self>,
         beside: Option<User>,
     ) -> Result<(UserId, Vec<MessageId>), Rejection> {
-        let mut other = beside;
-        let mut ids = Vec::with_capacity(list.len());
-        for (index, message) in list.into_iter().enumerate() {
-            let (user, id) = message.of_field(&format!("messageList[{index}]"), other)?;
-            other = Some(User(user));
-            ids.push(id);
-        }
+        let mut ids: Vec<MessageId> = list.iter().map(|message| message.message_id.0).collect();
         ids.sort_unstable();
         ids.dedup();
-        let Some(User(other)) = other else {
-            return Err(Rejection::invalid("conversationID", "is missing"));
-        };
-        Ok((other, ids))
+        let mut other = beside;
+        let is_beside = other.is_some();
+        for (index, message) in list.into_iter().enumerate().filter(|_| !is_beside) {
+            let (user, _) = message.of_field(&format!("messageList[{index}]"), other)?;
+            other = Some(User(user));
+        }
+        let missing = || Rejection::invalid("conversationID", "is missing");
+        other.map(|User(other)| (other, ids)).ok_or_else(missing)
     }
 }
 
