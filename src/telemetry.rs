@@ -86,7 +86,8 @@ impl Telemetry {
                 let only = Targets::new().with_target(trace::TARGET, LevelFilter::INFO);
                 let spans = tracing_opentelemetry::layer().with_tracer(export.tracer());
                 // Where in the source a span begins says nothing about a call.
-                spans.with_location(false).with_threads(false).with_filter(only)
+                let spans = spans.with_location(false).with_threads(false).with_target(false);
+                spans.with_tracked_inactivity(false).with_filter(only)
             });
             log.with(traces).init();
             if let Some(traces) = &self.traces {

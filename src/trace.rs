@@ -68,7 +68,6 @@ impl Trace {
         let span = tracing::info_span!(
             target: TARGET,
             "request",
-            otel.name = field::Empty,
             otel.kind = "server",
             otel.status_code = field::Empty,
             messaging.system = "nats",
@@ -97,8 +96,9 @@ impl Trace {
     }
 
     /// Names the span.
-    pub(crate) fn is_request(&self, method: &str, partition: Partition) {
-        self.span.record("otel.name", method);
+    pub(crate) fn is_request(&self, method: &'static str, partition: Partition) {
+        #[cfg(feature = "otel")]
+        otel::name(&self.span, method);
         self.span.record("method", method);
         self.span.record("partition", partition.0);
     }

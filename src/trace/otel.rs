@@ -27,3 +27,8 @@ pub(super) fn begin(span: &Span, header: Option<TraceParent>) -> Option<TracePar
         flags: span.trace_flags().to_u8(),
     })
 }
+
+/// Names a span that has begun: `otel.name` is read before that only.
+pub(super) fn name(span: &Span, name: &'static str) {
+    span.context().span().update_name(name);
+}
