@@ -40,6 +40,7 @@ struct Sampler {
 }
 
 /// Begins to pick this share of the calls whose caller does not ask for a trace.
+#[cfg(feature = "otel")]
 pub(crate) fn sample(ratio: f64) {
     // The process does it once, when it sets up its log.
     let _ = SAMPLER.set(Sampler { ratio, seen: AtomicU64::new(0) });
