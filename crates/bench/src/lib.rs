@@ -444,7 +444,7 @@ mod tests {
             text.contains("100 pairs send 1000 a second at most. 2000 a second take 200 pairs.")
         );
         let text = too_few(Offer::InFlight(8), 7, 100, 10);
-        assert!(text.contains("8 in flight: 7 messages") && text.contains("at most. Ask for more"));
+        assert!(text.contains("8 in flight: 7 messages") && text.contains("at most. Use more"));
     }
 
     #[test]

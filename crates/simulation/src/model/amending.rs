@@ -207,13 +207,17 @@ impl Model {
             }
             let exists = self.state.exists(user, other);
             self.settings_mut(user, other).kept = exists;
-            let is_last =
-                self.state.visible(user, other).last().is_some_and(|last| last.id == message.id);
+            let last = self.state.visible(user, other).last().map(|last| last.id.clone());
+            let mut is_last = last.as_ref() == Some(&message.id);
             let is_receiver = user == message.to;
             let has_read = is_receiver && self.state.unread(user, other) != before.1;
             let mut change: Vec<(&str, Value)> = vec![(event, body(user))];
             if in_replies {
-                change.extend(self.replies_changed(user, other, &[&message.id]));
+                let replies = self.replies_changed(user, other, &[&message.id]);
+                let shown = replies.iter().flat_map(|(_, body)| body["messageList"].as_array());
+                let mut shown = shown.flatten().filter_map(|reply| reply["messageID"].as_str());
+                is_last |= shown.any(|reply| last.as_deref() == Some(reply));
+                change.extend(replies);
             }
             if exists && (is_last || has_read) {
                 let conversation = self.state.show_conversation(user, other);

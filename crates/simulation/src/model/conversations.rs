@@ -238,13 +238,18 @@ impl Model {
         // Those that change together have the same key.
         let newest = self.state.list(user).into_iter();
         let newest = newest.map(|other| self.state.order_key(user, other)).max();
+        let mut are_back = Vec::new();
         for other in others {
+            // A setting brings a deleted conversation back.
+            let existed = self.state.exists(user, *other);
+            are_back.push(!existed && self.state.has_begun(user, *other));
             self.settings_mut(user, *other).kept = true;
             self.take_key(user, *other, newest, observed)?;
         }
-        let infos = others.iter().map(|other| {
+        let infos = others.iter().zip(are_back).map(|(other, is_back)| {
             let conversation = self.state.show_conversation(user, *other);
-            json!({ "event": 1, "action": 2, "conversation": conversation })
+            let (event, action) = if is_back { (0, 0) } else { (1, 2) };
+            json!({ "event": event, "action": action, "conversation": conversation })
         });
         let infos: Vec<Value> = infos.collect();
         if !infos.is_empty() {

@@ -133,7 +133,7 @@ impl Model {
         let place = |other: usize| changed.iter().position(|event| is_its(event, other));
         let is_certain = !self.is_forgetful() && self.restarted_ms.is_none();
         let mut peers: Vec<usize> = (0..NAMES.len())
-            .filter(|other| *other != user && self.state.has_messages(user, *other))
+            .filter(|other| *other != user && self.state.has_begun(user, *other))
             .filter(|other| self.state.is_logged_in(*other, self.now_ms))
             .filter(|other| self.state.exists(*other, user))
             .filter(|other| !self.state.users[*other].blocked.contains(&user))

@@ -298,8 +298,9 @@ impl Model {
     ) -> Result<Expected, Wrong> {
         let message = self.given(from, to, draft, config, now_ms, observed)?;
         let is_flawed = self.state.flaw == Flaw::EveryMessageIsTheFirst;
-        let is_first =
-            [(to, from), (from, to)].map(|(user, other)| !self.state.has_messages(user, other));
+        let is_first = [(to, from), (from, to)].map(|(user, other)| {
+            !(self.state.exists(user, other) && self.state.has_begun(user, other))
+        });
         self.state.messages.push(message.clone());
         if let Some(root) = &message.root {
             self.state.recount_replies(root);

@@ -227,6 +227,11 @@ impl State {
         newest.is_some_and(|newest| since.is_none_or(|since| newest > since))
     }
 
+    /// Whether there were ever messages.
+    pub(crate) fn has_begun(&self, user: usize, other: usize) -> bool {
+        !self.between(user, other).is_empty()
+    }
+
     /// Whether the user has a conversation with the other.
     pub(crate) fn exists(&self, user: usize, other: usize) -> bool {
         self.has_messages(user, other) || self.settings(user, other).kept

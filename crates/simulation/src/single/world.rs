@@ -1,5 +1,6 @@
 //! A real node over a store and a bus in memory, on time that only the case advances.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use peerd::bus::memory::Memory as Bus;
 use peerd::bus::{Incoming, Kind};
 use peerd::clock::Clock;
 use peerd::runtime::node::{Node, Options};
-use peerd::store::memory::Memory;
+use peerd::store::memory::{HandedOff, Memory};
 use peerd::store::{
     Append, AppendError, Appended, Batch, Push, ReadError, Record, Start, Store, StreamId,
 };
@@ -179,7 +180,8 @@ pub(crate) struct World {
     store: Shared,
     node: Arc<Node<Shared, Bus>>,
     began: Instant,
-    pushes_seen: usize,
+    /// The IDs of the pushes that were observed; one may have been taken back since.
+    pushes_seen: HashSet<String>,
 }
 
 fn options(setup: &Setup) -> Options {
@@ -233,7 +235,7 @@ impl World {
         let memory = Arc::new(Memory::new(move || wall_ms(began)));
         let store = Shared { memory, append_takes: setup.append_takes };
         let node = node(setup, &store, began).await;
-        Self { setup: setup.clone(), store, node, began, pushes_seen: 0 }
+        Self { setup: setup.clone(), store, node, began, pushes_seen: HashSet::new() }
     }
 
     /// Starts a new node over the same store, as after a crash.
@@ -302,13 +304,12 @@ impl World {
             let user = NAMES.iter().position(|user| token(user) == to).expect("a known user");
             observed.events.push(PublishedEvent { user, name: name.to_owned(), body, packed });
         }
-        let pushes = self.store.memory.pushes();
-        for push in &pushes[self.pushes_seen..] {
-            let body = serde_json::from_slice(&push.payload).expect("a JSON body");
-            let (subject, id) = (push.subject.clone(), push.id.clone());
+        let mut pushes = self.store.memory.pushes();
+        pushes.retain(|push| self.pushes_seen.insert(push.id.clone()));
+        for HandedOff { subject, id, payload } in pushes {
+            let body = serde_json::from_slice(&payload).expect("a JSON body");
             observed.pushes.push(Pushed { subject, id, body });
         }
-        self.pushes_seen = pushes.len();
         observed
     }
 }
