@@ -214,7 +214,7 @@ impl Model {
             let mut change: Vec<(&str, Value)> = vec![(event, body(user))];
             if in_replies {
                 let replies = self.replies_changed(user, other, &[&message.id]);
-                let shown = replies.iter().flat_map(|(_, body)| body["messageList"].as_array());
+                let shown = replies.iter().filter_map(|(_, body)| body["messageList"].as_array());
                 let mut shown = shown.flatten().filter_map(|reply| reply["messageID"].as_str());
                 is_last |= shown.any(|reply| last.as_deref() == Some(reply));
                 change.extend(replies);
