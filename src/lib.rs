@@ -1,8 +1,8 @@
 //! peerd: one-to-one messaging for NATS.
 //!
-//! The layers, each of which uses only those before it: [`wire`], [`clock`], `trace`, [`metrics`], [`http`]
-//! and [`link`], [`callout`], [`store`] and [`bus`], [`storage`], [`cluster`], [`runtime`],
-//! [`config`] and [`telemetry`], [`cli`].
+//! The layers, each of which uses only those before it: [`wire`], [`clock`], `trace`, [`metrics`],
+//! [`http`] and [`link`], [`callout`], [`store`] and [`bus`], [`storage`], [`cluster`],
+//! [`runtime`], [`config`] and [`telemetry`], [`cli`].
 //! Decisions are in `peerd-core`, the public contract in `peerd-protocol`, the history checker in
 //! `peerd-verify`, logins by token in `peerd-callout`.
 //!

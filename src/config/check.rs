@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use hyper::Uri;
 
-use super::Config;
-use super::Trace;
 use super::problems::{Check, Problems};
 use super::relations::{self, UrlLogin};
+use super::{Config, Trace};
 use crate::http::client;
 use crate::runtime::connect::NatsOptions;
 use crate::runtime::daemon::Settings;

@@ -36,8 +36,8 @@ impl Client {
             .https_or_http()
             .enable_http1()
             .build();
-        let client = legacy::Client::builder(TokioExecutor::new());
-        Ok(Self(client.clone().pool_max_idle_per_host(0).build(connector)))
+        let executor = TokioExecutor::new();
+        Ok(Self(legacy::Client::builder(executor).pool_max_idle_per_host(0).build(connector)))
     }
 
     /// The response to a request. Reads at most so many bytes of its body.

@@ -1,6 +1,7 @@
 //! Revoking: the content of a message is gone for both users, and nothing else changes.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -150,14 +151,19 @@ async fn a_push_that_waits_is_gone_with_its_message() {
     revoke(&world, "alice", "bob", &secret).await;
     assert!(!is_in_files(world.nats.dir(), "secret-pushed"));
     let queue = world.store.jetstream().get_stream("PEER_PUSH").await.unwrap();
-    let mut left = Vec::new();
-    while left.len() < 3 {
-        left.clear();
-        // They are handed over beside the replies.
-        for seq in 1..=4 {
-            left.extend(queue.get_raw_message(seq).await.ok().map(|push| push.payload));
+    let waiting = async {
+        loop {
+            // They are handed over beside the replies.
+            let mut left = Vec::new();
+            for seq in 1..=4 {
+                left.extend(queue.get_raw_message(seq).await.ok().map(|push| push.payload));
+            }
+            if left.len() >= 3 {
+                return left;
+            }
         }
-    }
+    };
+    let left = tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("three pushes");
     for text in ["first-pushed", "last-pushed", "other-pushed"] {
         let is_it = |push: &bytes::Bytes| push.windows(text.len()).any(|at| at == text.as_bytes());
         assert!(left.iter().any(is_it), "{text}");

@@ -1,4 +1,4 @@
-"""A user of the contract tests who calls and listens through the package of clients/python.
+"""A test user that calls and listens through the package of clients/python.
 
 Each body that passes must be what the types of the package say.
 """

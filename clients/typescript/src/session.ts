@@ -23,7 +23,7 @@ interface LoggedIn {
   revision: number;
 }
 
-/** The application is told this many seconds before credentials expire. */
+/** How many seconds before credentials expire `tokenWillExpire` is emitted. */
 const TOLD_BEFORE_S = 30;
 /** The longest delay of a timer. */
 const MAX_TIMER_MS = 2 ** 31 - 1;

@@ -41,7 +41,7 @@ pub struct MarkedUnread {
 
 /// The `messageSeq` of the newest messages of a conversation when its user deleted it. The next
 /// message brings it back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delisted {
     /// The newest message that the user had received.
     pub received: u64,
@@ -185,19 +185,21 @@ impl Conversation {
     /// Whether anything was sent in either direction since the user last deleted the conversation.
     #[must_use]
     pub fn has_messages(&self) -> bool {
-        let (received, sent) = self.settings.delisted.map_or((0, 0), |at| (at.received, at.sent));
-        let is_message = |head: Option<Head>, after: u64| {
-            head.is_some_and(|head| head.is_message() && head.mark.seq > after)
-        };
-        is_message(self.received, received) || is_message(self.sent, sent)
+        self.has_messages_after(self.settings.delisted.unwrap_or_default())
     }
 
     /// Whether anything was ever sent in either direction. The other user may still have the
     /// conversation when this one has deleted it.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        let is_message = |head: Option<Head>| head.is_some_and(|head| head.is_message());
-        is_message(self.received) || is_message(self.sent)
+        self.has_messages_after(Delisted::default())
+    }
+
+    fn has_messages_after(&self, Delisted { received, sent }: Delisted) -> bool {
+        let is_message = |head: Option<Head>, after: u64| {
+            head.is_some_and(|head| head.is_message() && head.mark.seq > after)
+        };
+        is_message(self.received, received) || is_message(self.sent, sent)
     }
 
     /// Whether the user marked it as unread, and has neither read nor sent since.

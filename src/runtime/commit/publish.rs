@@ -9,7 +9,7 @@ use super::{Change, Entries, Events};
 use crate::bus::Bus;
 use crate::runtime::conversations::{Preview, Previewed};
 use crate::runtime::publisher::chunks;
-use crate::runtime::users::{StoredEntry, UserCell, Write};
+use crate::runtime::users::{LoadError, StoredEntry, UserCell, Write};
 use crate::store::Store;
 use peerd_core::conversation::{Conversation, ConversationEvent, ConversationView};
 use peerd_core::event::{Event, Publication};
@@ -167,10 +167,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
         };
         let locked = self.conversations.lock_with_previews(cell, page_of, 0, deadline).await;
         let Previewed { user, page, previews, .. } = locked;
-        let previews = previews.unwrap_or_else(|error| {
-            tracing::warn!(%error, "an event goes without its conversation's last message");
-            vec![Preview::default(); page.len()]
-        });
+        let previews = or_without(previews, page.len());
         let views = page.iter().zip(previews).filter_map(|((other, _), preview)| {
             let known = user.conversation(other)?;
             let view = ConversationView::new(other, &preview.profile, known, preview.last_message);
@@ -195,11 +192,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
         let page_of = |user: &User| preview(user, &stored);
         let locked = self.conversations.lock_with_previews(cell, page_of, messages, deadline).await;
         let Previewed { mut user, page, previews, .. } = locked;
-        let previews = previews.unwrap_or_else(|error| {
-            // The change is stored. Clients can query the last message.
-            tracing::warn!(%error, "an event goes without its conversation's last message");
-            vec![Preview::default(); page.len()]
-        });
+        let previews = or_without(previews, page.len());
         let totals = user.totals;
         // Whether each exists, its unread count, and its newest message.
         let state = |user: &User, other: &UserId| {
@@ -215,15 +208,7 @@ impl<S: Store, B: Bus> Entries<S, B> {
         let views =
             views.filter_map(|(((other, _), preview), (existed, unread_before, newest))| {
                 let known = user.conversations.get(other)?;
-                let event = match (existed, known.exists()) {
-                    // A setting brings a deleted conversation back. One that is set before the first
-                    // message is added by that message.
-                    (false, true) if known.has_begun() => ConversationEvent::Added,
-                    (_, true) => ConversationEvent::Updated,
-                    (true, false) => ConversationEvent::Deleted,
-                    // It was deleted before, and its user does not see it.
-                    (false, false) => return None,
-                };
+                let event = kind_of(existed, known)?;
                 // One that came in while the previews were read.
                 let newer = newest.filter(|newest| {
                     let read = preview.last_message.as_ref();
@@ -252,6 +237,28 @@ impl<S: Store, B: Bus> Entries<S, B> {
         }
         self.sessions.note_revision(cell, &mut user);
         self.publisher.publish(cell, &user, &Publication { revision, events: events.into() });
+    }
+}
+
+/// The previews of so many conversations; without their last messages if those cannot be read. The
+/// change is stored, and clients can query the last message.
+fn or_without(previews: Result<Vec<Preview>, LoadError>, count: usize) -> Vec<Preview> {
+    previews.unwrap_or_else(|error| {
+        tracing::warn!(%error, "an event goes without its conversation's last message");
+        vec![Preview::default(); count]
+    })
+}
+
+/// The kind of a change of a conversation that existed before or not; `None`: it was deleted
+/// before, and its user does not see it.
+fn kind_of(existed: bool, known: &Conversation) -> Option<ConversationEvent> {
+    match (existed, known.exists()) {
+        // A setting brings a deleted conversation back. One that is set before the first message is
+        // added by that message.
+        (false, true) if known.has_begun() => Some(ConversationEvent::Added),
+        (_, true) => Some(ConversationEvent::Updated),
+        (true, false) => Some(ConversationEvent::Deleted),
+        (false, false) => None,
     }
 }
 
